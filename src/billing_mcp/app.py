@@ -1,0 +1,96 @@
+"""Owns putting the parts together: a store, a sandbox and an executor that are open."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
+
+from billing_mcp.catalog.loader import default_catalog
+from billing_mcp.domain.clock import Clock, system_clock
+from billing_mcp.kernel.answer import Answer
+from billing_mcp.kernel.execution import Executor, Request
+from billing_mcp.kernel.keys import authenticate
+from billing_mcp.kernel.principal import Principal
+from billing_mcp.kernel.programs import SingleCall
+from billing_mcp.operations import REGISTRY
+from billing_mcp.sandbox.pool import Sandbox
+from billing_mcp.sandbox.script import ScriptProgram
+from billing_mcp.settings import Settings, parse_permissions
+from billing_mcp.store.store import Store
+
+LOCAL_PRINCIPAL = "local"
+_ACCOUNTS_LISTED = 20
+
+
+class App:
+    """The product, running: what every face calls."""
+
+    def __init__(self, settings: Settings, store: Store, sandbox: Sandbox, clock: Clock) -> None:
+        self.settings = settings
+        self.store = store
+        self.clock = clock
+        self.catalog = default_catalog()
+        self.executor = Executor(store, REGISTRY, self.catalog, clock, settings.limits())
+        self._sandbox = sandbox
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[App]:
+        """The app for the block. Raises what `Store.open` raises."""
+        settings.ensure_database_folder()
+        async with AsyncExitStack() as stack:
+            store = await Store.open(settings.database)
+            stack.push_async_callback(store.close)
+            sandbox = Sandbox(settings.sandbox_limits())
+            await sandbox.start()
+            stack.push_async_callback(sandbox.close)
+            app = cls(settings, store, sandbox, clock or clock_of(settings))
+            stack.push_async_callback(app.executor.close)
+            yield app
+
+    async def principal(self) -> Principal:
+        """Who is calling: the key's principal, or without a key the local one.
+
+        The key is looked up every time, so a revocation holds from the next call on.
+        Raises PermissionDenied.
+        """
+        if self.settings.key is not None:
+            return await authenticate(self.store, self.settings.key.get_secret_value(), self.clock())
+        permissions = parse_permissions(self.settings.permissions)
+        return Principal(LOCAL_PRINCIPAL, permissions, read_only=self.settings.read_only)
+
+    async def run_script(
+        self, principal: Principal, source: str, *, preview: bool = False, idempotency_key: str = ""
+    ) -> Answer:
+        """Execute a script."""
+        accounts = await self._accounts_text(principal) if "help" in source else ""
+        program = ScriptProgram(source, self._sandbox, accounts)
+        return await self.executor.execute(Request(program, principal, preview, idempotency_key))
+
+    async def call(
+        self,
+        principal: Principal,
+        function: str,
+        arguments: dict[str, object],
+        *,
+        preview: bool = False,
+        idempotency_key: str = "",
+    ) -> Answer:
+        """Execute a single call."""
+        return await self.executor.execute(
+            Request(SingleCall(function, arguments), principal, preview, idempotency_key)
+        )
+
+    async def _accounts_text(self, principal: Principal) -> str:
+        async with self.store.read(self.clock()) as tx:
+            granted = [a for a in await tx.accounts.all() if principal.may_know(a.account_id)]
+        shown = [f"  {account.account_id}  {account.name}" for account in granted[:_ACCOUNTS_LISTED]]
+        more = f"\n  and {len(granted) - len(shown)} more" if len(granted) > len(shown) else ""
+        return "Accounts:\n" + "\n".join(shown) + more if shown else "There is no account yet."
+
+
+def clock_of(settings: Settings) -> Clock:
+    """The system's clock, or one that stands still."""
+    stopped: datetime | None = settings.now
+    return system_clock if stopped is None else lambda: stopped

@@ -1,0 +1,1 @@
+"""The price catalog: data in `catalog.toml`, and its validated loader."""

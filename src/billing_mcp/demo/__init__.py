@@ -1,0 +1,1 @@
+"""The demo: a believable past, and an agent at work on it."""

@@ -1,0 +1,1 @@
+"""Pure billing rules: values in, values out. Standard library only."""

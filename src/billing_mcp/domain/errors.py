@@ -1,0 +1,145 @@
+"""Owns the errors of the product. Each has a stable `code`; only faces know HTTP statuses.
+
+BillingError
+├── InvalidArgument     an argument, script or request is malformed
+├── PermissionDenied    granted the account, but not this kind of call
+├── NotFound            no such thing, or none that this principal may know of
+├── Refused             well-formed and permitted, but the state of the account forbids it
+│   └── InsufficientFunds
+├── Conflict            another request is in the way; the same one may succeed later
+├── LimitExceeded       a script used more time, memory, calls or output than allowed
+├── ScriptFailed        the script itself raised an exception
+├── Unavailable         a part of the system is out of reach or not ready
+└── Internal            a defect of ours; the details are in the log, never in the answer
+"""
+
+from __future__ import annotations
+
+
+class BillingError(Exception):
+    """Something a caller can read: a stable code, what is wrong, and how to mend it."""
+
+    code = "internal_error"
+
+    def __init__(
+        self, message: str, *, code: str | None = None, hint: str | None = None, field: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.field = field
+        if code is not None:
+            self.code = code
+        if not isinstance(self, ERRORS[self.code]):
+            raise TypeError(f"{self.code} is no code of {type(self).__name__}")
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
+class InvalidArgument(BillingError):
+    """An argument, script or request is malformed."""
+
+    code = "invalid_argument"
+
+
+class PermissionDenied(BillingError):
+    """The principal may see the account but not make this call."""
+
+    code = "permission_denied"
+
+
+class NotFound(BillingError):
+    """There is no such thing, or none that this principal may know of."""
+
+    code = "not_found"
+
+
+class Refused(BillingError):
+    """A rule of the account forbids it now. Always given a specific code."""
+
+    code = "refused"
+
+
+class InsufficientFunds(Refused):
+    """The wallet's available balance does not cover the amount."""
+
+    code = "insufficient_funds"
+
+
+class Conflict(BillingError):
+    """Another request is in the way."""
+
+    code = "conflict"
+
+
+class LimitExceeded(BillingError):
+    """A script used more than it may."""
+
+    code = "limit_exceeded"
+
+
+class ScriptFailed(BillingError):
+    """The script raised an exception of its own."""
+
+    code = "script_error"
+
+
+class Unavailable(BillingError):
+    """A part of the system is out of reach or not ready."""
+
+    code = "unavailable"
+
+
+class Internal(BillingError):
+    """A defect of ours."""
+
+    code = "internal_error"
+
+
+ERRORS: dict[str, type[BillingError]] = {
+    "invalid_argument": InvalidArgument,
+    "missing_argument": InvalidArgument,
+    "unknown_argument": InvalidArgument,
+    "positional_argument": InvalidArgument,
+    "unknown_function": InvalidArgument,
+    "effective_date_in_past": InvalidArgument,
+    "idempotency_key_reused": InvalidArgument,
+    "invalid_catalog": InvalidArgument,
+    "invalid_database": InvalidArgument,
+    "script_too_long": InvalidArgument,
+    "syntax_error": InvalidArgument,
+    "type_error": InvalidArgument,
+    "permission_denied": PermissionDenied,
+    "invalid_key": PermissionDenied,
+    "key_expired": PermissionDenied,
+    "key_revoked": PermissionDenied,
+    "read_only": PermissionDenied,
+    "not_found": NotFound,
+    "refused": Refused,
+    "account_not_active": Refused,
+    "already_canceling": Refused,
+    "currency_mismatch": Refused,
+    "insufficient_funds": Refused,
+    "no_plan": Refused,
+    "nothing_pending": Refused,
+    "period_settled": Refused,
+    "plan_unchanged": Refused,
+    "conflict": Conflict,
+    "database_busy": Conflict,
+    "idempotency_key_in_use": Conflict,
+    "server_busy": Conflict,
+    "limit_exceeded": LimitExceeded,
+    "call_limit": LimitExceeded,
+    "memory_limit": LimitExceeded,
+    "output_limit": LimitExceeded,
+    "sandbox_crashed": LimitExceeded,
+    "time_limit": LimitExceeded,
+    "write_time_limit": LimitExceeded,
+    "script_error": ScriptFailed,
+    "unavailable": Unavailable,
+    "database_unavailable": Unavailable,
+    "schema_outdated": Unavailable,
+    "internal_error": Internal,
+}
+"""Every code there is, and its class: what a face needs to choose a status or an exit code."""

@@ -1,0 +1,236 @@
+"""Owns double entry: what a posting is, what it does to a wallet, and the hash chain.
+
+Signs are the customer's: `available` and `reserved` grow with the customer's money, every
+other ledger account mirrors them, and the entries of a transaction sum to zero per currency.
+A top-up of 10 is available +10, cash -10; a charge of 4 is available -4, revenue +4.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+from billing_mcp.domain.clock import iso
+from billing_mcp.domain.errors import InsufficientFunds, Internal
+from billing_mcp.domain.ids import derived_id
+from billing_mcp.domain.money import format_micros
+
+TransactionType = Literal[
+    "topup", "charge", "credit", "refund", "reversal", "adjustment", "release", "hold", "tax", "rounding"
+]
+Direction = Literal["debit", "credit"]
+TransactionStatus = Literal["posted", "pending", "failed", "reversed"]
+
+AVAILABLE = "available"
+RESERVED = "reserved"
+REVENUE = "revenue"
+CREDITS = "credits"
+TAX = "tax"
+RECEIVABLE = "receivable"
+ROUNDING = "rounding"
+_FIXED_ACCOUNTS = frozenset({AVAILABLE, RESERVED, REVENUE, CREDITS, TAX, RECEIVABLE, ROUNDING})
+
+GENESIS_HASH = "0" * 64
+
+
+def cash(provider: str) -> str:
+    """The ledger account of the money that a payment provider holds for us."""
+    return f"cash:{provider}"
+
+
+def is_ledger_account(name: str) -> bool:
+    """Whether an entry may name this ledger account."""
+    return name in _FIXED_ACCOUNTS or (name.startswith("cash:") and len(name) > len("cash:"))
+
+
+@dataclass(frozen=True, slots=True)
+class LineItem:
+    """One line of a charge: what was used, at which price, in which days (half-open)."""
+
+    component_type: str
+    description: str
+    quantity: str
+    unit: str
+    unit_price_micros: int
+    amount_micros: int
+    source: str
+    period_start: str | None = None
+    period_end: str | None = None
+    metadata: dict[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One leg of a transaction: a signed amount on a ledger account."""
+
+    ledger_account: str
+    amount_micros: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """A wish to move money on one customer account; `decide` says whether it can be."""
+
+    account_id: str
+    type: TransactionType
+    description: str
+    entries: tuple[Entry, ...]
+    effective_at: datetime
+    line_items: tuple[LineItem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wallet:
+    """What an account has, and where its chain of ledger transactions ends."""
+
+    account_id: str
+    currency: str
+    available_micros: int = 0
+    reserved_micros: int = 0
+    last_seq: int = 0
+    last_txn_seq: int = 0
+    head_hash: str = GENESIS_HASH
+
+    @property
+    def total_micros(self) -> int:
+        """Available and reserved money together."""
+        return self.available_micros + self.reserved_micros
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerTransaction:
+    """A posted transaction. `txn_seq` counts those that changed the wallet's total."""
+
+    account_id: str
+    seq: int
+    txn_seq: int | None
+    transaction_id: str
+    type: TransactionType
+    direction: Direction
+    amount_micros: int
+    currency: str
+    status: TransactionStatus
+    description: str
+    effective_at: datetime
+    created_at: datetime
+    balance_after_micros: int
+    available_after_micros: int
+    reserved_after_micros: int
+    entries: tuple[Entry, ...]
+    line_items: tuple[LineItem, ...]
+    previous_hash: str
+    hash: str = ""
+
+
+def decide(wallet: Wallet, posting: Posting, *, now: datetime) -> tuple[Wallet, LedgerTransaction]:
+    """The wallet after the posting, and the transaction to store.
+
+    Raises InsufficientFunds when available would fall below zero, and Internal when the
+    posting itself is wrong (unbalanced, empty, or on an unknown ledger account).
+    """
+    _check(posting, wallet)
+    available = sum(e.amount_micros for e in posting.entries if e.ledger_account == AVAILABLE)
+    reserved = sum(e.amount_micros for e in posting.entries if e.ledger_account == RESERVED)
+    if available < 0 and wallet.available_micros + available < 0:
+        raise InsufficientFunds(
+            f"{format_micros(-available)} {wallet.currency} is due, "
+            f"but only {format_micros(wallet.available_micros)} is available",
+            hint=f"Top up at least {format_micros(-available - wallet.available_micros)} {wallet.currency} first.",
+        )
+    if wallet.reserved_micros + reserved < 0:
+        raise Internal(f"posting takes reserved of {posting.account_id} below zero")
+    delta = available + reserved
+    after = replace(
+        wallet,
+        available_micros=wallet.available_micros + available,
+        reserved_micros=wallet.reserved_micros + reserved,
+        last_seq=wallet.last_seq + 1,
+        last_txn_seq=wallet.last_txn_seq + (1 if delta else 0),
+    )
+    transaction = LedgerTransaction(
+        account_id=posting.account_id,
+        seq=after.last_seq,
+        txn_seq=after.last_txn_seq if delta else None,
+        transaction_id=derived_id(now, "transaction", posting.account_id, after.last_seq),
+        type=posting.type,
+        direction="credit" if (delta or available) > 0 else "debit",
+        amount_micros=abs(delta or available),
+        currency=wallet.currency,
+        status="posted",
+        description=posting.description,
+        effective_at=posting.effective_at,
+        created_at=now,
+        balance_after_micros=after.total_micros,
+        available_after_micros=after.available_micros,
+        reserved_after_micros=after.reserved_micros,
+        entries=posting.entries,
+        line_items=posting.line_items,
+        previous_hash=wallet.head_hash,
+    )
+    sealed = replace(transaction, hash=chain_hash(transaction))
+    return replace(after, head_hash=sealed.hash), sealed
+
+
+def chain_hash(transaction: LedgerTransaction) -> str:
+    """SHA-256 over the previous hash and every stored fact of the transaction."""
+    facts = {
+        "version": 1,
+        "account_id": transaction.account_id,
+        "seq": transaction.seq,
+        "txn_seq": transaction.txn_seq,
+        "transaction_id": transaction.transaction_id,
+        "type": transaction.type,
+        "direction": transaction.direction,
+        "amount_micros": transaction.amount_micros,
+        "currency": transaction.currency,
+        "status": transaction.status,
+        "description": transaction.description,
+        "effective_at": iso(transaction.effective_at),
+        "created_at": iso(transaction.created_at),
+        "balance_after_micros": transaction.balance_after_micros,
+        "available_after_micros": transaction.available_after_micros,
+        "reserved_after_micros": transaction.reserved_after_micros,
+        "entries": [[e.ledger_account, e.amount_micros, e.currency] for e in transaction.entries],
+        "line_items": line_items_to_json(transaction.line_items),
+    }
+    canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(f"{transaction.previous_hash}\n{canonical}".encode()).hexdigest()
+
+
+def line_items_to_json(items: Sequence[LineItem]) -> str:
+    """Canonical text of line items, as stored and as hashed."""
+    return json.dumps([asdict(item) for item in items], sort_keys=True, separators=(",", ":"))
+
+
+def line_items_from_json(text: str) -> tuple[LineItem, ...]:
+    """The line items of `line_items_to_json`."""
+    return tuple(LineItem(**item) for item in json.loads(text))
+
+
+def sums_by_currency(entries: Sequence[Entry]) -> dict[str, int]:
+    """The sum of the entries in each currency; all zero in a sound transaction."""
+    sums: dict[str, int] = defaultdict(int)
+    for entry in entries:
+        sums[entry.currency] += entry.amount_micros
+    return dict(sums)
+
+
+def _check(posting: Posting, wallet: Wallet) -> None:
+    if posting.account_id != wallet.account_id:
+        raise Internal(f"posting for {posting.account_id} met the wallet of {wallet.account_id}")
+    if len(posting.entries) < 2:
+        raise Internal("a posting has at least two entries")
+    for entry in posting.entries:
+        if not is_ledger_account(entry.ledger_account):
+            raise Internal(f"unknown ledger account {entry.ledger_account!r}")
+        if entry.ledger_account in (AVAILABLE, RESERVED) and entry.currency != wallet.currency:
+            raise Internal(f"a {wallet.currency} wallet cannot hold {entry.currency}")
+    unbalanced = {currency: total for currency, total in sums_by_currency(posting.entries).items() if total}
+    if unbalanced:
+        raise Internal(f"posting does not sum to zero: {unbalanced}")

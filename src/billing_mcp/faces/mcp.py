@@ -1,0 +1,133 @@
+"""Owns the MCP face: one tool, `execute`, and two resources, by the official SDK."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.exceptions import ResourceNotFoundError
+from mcp_types import CallToolResult, TextContent, ToolAnnotations
+from pydantic import Field
+
+from billing_mcp import __version__
+from billing_mcp.app import App
+from billing_mcp.domain.errors import BillingError
+from billing_mcp.kernel.answer import Answer, AnswerError
+from billing_mcp.kernel.registry import Registry
+from billing_mcp.operations import REGISTRY
+from billing_mcp.sandbox.stubs import all_stubs, signature_lines
+from billing_mcp.settings import Settings
+
+Code = Annotated[str, Field(description="A Python script. Its last expression, or a top-level return, is the result.")]
+Preview = Annotated[bool, Field(description="Run it for real, then roll back: returns the exact effects.")]
+IdempotencyKey = Annotated[
+    str, Field(description="With the same key and script a change happens once; repeating returns the first answer.")
+]
+
+_DESCRIPTION = """\
+Runs a short Python script against the billing system. The script is one transaction: all it does \
+commits together, or nothing does if it fails. {preview}
+
+Functions (keyword arguments only, no await; each returns a dict):
+{signatures}
+billing.help() lists the accounts you may use; billing.help("{example}") shows one function whole.
+
+Amounts are exact decimal strings: compute with Decimal. Dates are ISO 8601 in UTC. A refusal raises: \
+PermissionError, LookupError, ValueError or RuntimeError, its text starting with a stable code."""
+
+_PREVIEW = "Preview anything that changes something first: `preview=true` runs it, rolls back and shows the effects."
+
+
+def build_server(settings: Settings) -> MCPServer[App]:
+    """The server for these settings; it opens the app when it starts to serve."""
+    registry = REGISTRY.without_writes() if settings.read_only else REGISTRY
+
+    @asynccontextmanager
+    async def lifespan(_server: MCPServer[App]) -> AsyncIterator[App]:
+        async with App.open(settings) as app:
+            yield app
+
+    server = MCPServer(
+        "billing-mcp",
+        title="Billing",
+        version=__version__,
+        instructions="Call `execute` with a Python script. `billing.help()` in it lists functions and accounts.",
+        lifespan=lifespan,
+        log_level="WARNING",
+    )
+    _add_tool(server, registry, read_only=settings.read_only)
+    _add_resources(server, registry)
+    return server
+
+
+def _add_tool(server: MCPServer[App], registry: Registry, *, read_only: bool) -> None:
+    async def execute(
+        code: Code, ctx: Context[App], preview: Preview = False, idempotency_key: IdempotencyKey = ""
+    ) -> Annotated[CallToolResult, Answer]:
+        app = ctx.request_context.lifespan_context
+        try:
+            principal = await app.principal()
+        except BillingError as error:
+            return _result(_refused(error))
+        return _result(await app.run_script(principal, code, preview=preview, idempotency_key=idempotency_key))
+
+    server.add_tool(
+        execute,
+        title="Run a billing script",
+        description=_DESCRIPTION.format(
+            preview="This server is read-only." if read_only else _PREVIEW,
+            signatures=signature_lines(registry),
+            example=next(iter(registry)),
+        ),
+        annotations=ToolAnnotations(
+            read_only_hint=read_only, destructive_hint=not read_only, idempotent_hint=read_only, open_world_hint=False
+        ),
+    )
+
+
+def _add_resources(server: MCPServer[App], registry: Registry) -> None:
+    @server.resource("billing://stubs", title="Type stubs of all billing functions", mime_type="text/x-python")
+    def stubs() -> str:
+        return all_stubs(registry)
+
+    @server.resource(
+        "billing://executions/{execution_id}", title="The answer of an execution", mime_type="application/json"
+    )
+    async def execution(execution_id: str, ctx: Context[App]) -> str:
+        app = ctx.request_context.lifespan_context
+        try:
+            answer = await app.executor.stored_answer(await app.principal(), execution_id)
+        except BillingError as error:
+            raise ResourceNotFoundError(str(error)) from None
+        if answer is None:
+            raise ResourceNotFoundError("there is no such execution of yours")
+        return answer
+
+
+def _result(answer: Answer) -> CallToolResult:
+    failed = answer.status == "failed"
+    text = failure_text(answer) if failed else answer.to_json()
+    return CallToolResult(
+        content=[TextContent(type="text", text=text)], structured_content=answer.to_dict(), is_error=failed
+    )
+
+
+def _refused(error: BillingError) -> Answer:
+    problem = AnswerError(code=error.code, message=error.message, hint=error.hint)
+    return Answer(status="failed", changed=False, execution_id="", error=problem)
+
+
+def failure_text(answer: Answer) -> str:
+    """What went wrong, where, and how to mend it, for a model to read."""
+    error = answer.error or AnswerError(code="internal_error", message="unknown")
+    lines = [f"{error.code}: {error.message}"]
+    if error.line is not None:
+        lines.append(f"Line {error.line}: {error.source or ''}")
+    if error.hint:
+        lines.append(f"Hint: {error.hint}")
+    lines.append("Nothing was changed.")
+    if answer.output:
+        lines.append(f"Printed before:\n{answer.output}")
+    return "\n".join(lines)

@@ -1,0 +1,50 @@
+"""Owns effects: what a transaction has changed, net, from its postings and settings themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from billing_mcp.domain.money import format_micros
+from billing_mcp.store.changes import SettingChange, WalletChange
+
+
+def effects_of(changes: Iterable[WalletChange | SettingChange]) -> dict[str, Any]:
+    """Signed deltas of each wallet, and each setting's value before and after.
+
+    What a script did and undid is not there: effects say how the world differs afterwards.
+    """
+    wallets: dict[tuple[str, str], list[int]] = {}
+    settings: dict[tuple[str, str], tuple[str | None, str | None]] = {}
+    for change in changes:
+        if isinstance(change, WalletChange):
+            delta = wallets.setdefault((change.account_id, change.currency), [0, 0])
+            delta[0] += change.available_micros
+            delta[1] += change.reserved_micros
+        else:
+            name = (change.account_id, change.setting)
+            before = settings[name][0] if name in settings else change.before
+            settings[name] = (before, change.after)
+    return {
+        "wallets": [
+            {
+                "account_id": account_id,
+                "currency": currency,
+                "available": _signed(available),
+                "reserved": _signed(reserved),
+                "total": _signed(available + reserved),
+            }
+            for (account_id, currency), (available, reserved) in wallets.items()
+            if available or reserved
+        ],
+        "settings": [
+            {"account_id": account_id, "setting": setting, "before": before, "after": after}
+            for (account_id, setting), (before, after) in settings.items()
+            if before != after
+        ],
+    }
+
+
+def _signed(amount_micros: int) -> str:
+    text = format_micros(amount_micros)
+    return f"+{text}" if amount_micros > 0 else text

@@ -1,0 +1,337 @@
+"""Owns the execution: a program runs as one transaction, which commits whole or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+import structlog
+
+from billing_mcp.catalog.loader import Catalog
+from billing_mcp.domain.clock import Clock
+from billing_mcp.domain.errors import BillingError, Conflict, Internal, InvalidArgument, LimitExceeded
+from billing_mcp.domain.ids import new_id
+from billing_mcp.kernel.answer import Answer, AnswerError, Effects, summarize_calls
+from billing_mcp.kernel.context import Context
+from billing_mcp.kernel.effects import effects_of
+from billing_mcp.kernel.invoke import Invoker, JournalEntry, WriteNeededError
+from billing_mcp.kernel.journal import Journal
+from billing_mcp.kernel.principal import Principal
+from billing_mcp.kernel.registry import Registry
+from billing_mcp.store.engine import TransactionAbortedError
+from billing_mcp.store.executions import ExecutionRecord
+from billing_mcp.store.store import Store, Transaction
+
+log = structlog.get_logger()
+
+MAX_ATTEMPTS = 3
+MAX_KEY_CHARS = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long an execution may take, and how often it may call."""
+
+    wall_s: float = 15.0
+    wall_after_write_s: float = 1.0
+    sandbox_after_write_s: float = 0.1
+    calls: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramResult:
+    """How a program ended: with a value, or with an error and where it arose."""
+
+    value: Any = None
+    output: str = ""
+    error: BillingError | None = None
+    line: int | None = None
+    source: str | None = None
+
+
+class Host(Protocol):
+    """What a running program may ask of the kernel."""
+
+    execution_id: str
+    now: datetime
+    registry: Registry
+    limits: Limits
+
+    @property
+    def writable(self) -> bool:
+        """Whether this run is in a write transaction."""
+
+    @property
+    def wrote(self) -> bool:
+        """Whether the program has changed something: from then on it holds a lock."""
+
+    async def call(self, name: str, arguments: dict[str, Any], *, line: int | None = None) -> Any:
+        """Call a billing function. Raises BillingError; what else it raises ends the program."""
+
+
+class Program(Protocol):
+    """Something that can be run from its start again and again, always to the same end."""
+
+    @property
+    def source(self) -> str:
+        """Its text, as it is stored, and as an idempotency key is bound to it."""
+
+    async def run(self, host: Host) -> ProgramResult:
+        """Run it once. A LimitExceeded that it raises ends the execution."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A program to execute, for whom, and how."""
+
+    program: Program
+    principal: Principal
+    preview: bool = False
+    idempotency_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A request that is being executed, at its frozen moment."""
+
+    request: Request
+    execution_id: str
+    now: datetime
+    started_s: float
+
+    @property
+    def principal_id(self) -> str:
+        return self.request.principal.principal_id
+
+    @property
+    def key(self) -> str:
+        return "" if self.request.preview else self.request.idempotency_key
+
+    @property
+    def source(self) -> str:
+        return self.request.program.source
+
+    def record(self, answer: Answer) -> ExecutionRecord:
+        return ExecutionRecord(
+            principal_id=self.principal_id,
+            execution_id=self.execution_id,
+            created_at=self.now,
+            duration_us=int((time.perf_counter() - self.started_s) * 1_000_000),
+            status=answer.status,
+            changed=answer.changed,
+            script=self.source,
+            answer_json=answer.to_json(),
+        )
+
+
+class _Session:
+    """One pass of the program through one transaction."""
+
+    def __init__(self, executor: Executor, run: _Run, tx: Transaction) -> None:
+        self.execution_id = run.execution_id
+        self.now = run.now
+        self.limits = executor.limits
+        principal = run.request.principal
+        self.registry = executor.registry.without_writes() if principal.read_only else executor.registry
+        context = Context(tx, principal, executor.catalog, run.execution_id)
+        self._invoker = Invoker(context, self.registry, max_calls=executor.limits.calls)
+        self._program = run.request.program
+        self._writable = tx.writable
+        self._deadline: asyncio.Timeout | None = None
+
+    @property
+    def writable(self) -> bool:
+        return self._writable
+
+    @property
+    def wrote(self) -> bool:
+        return self._invoker.wrote
+
+    @property
+    def journal(self) -> list[JournalEntry]:
+        return self._invoker.journal
+
+    async def call(self, name: str, arguments: dict[str, Any], *, line: int | None = None) -> Any:
+        first = not self.wrote
+        result = await self._invoker.invoke(name, arguments, line=line)
+        if first and self.wrote and self._deadline is not None:
+            soon = asyncio.get_running_loop().time() + self.limits.wall_after_write_s
+            self._deadline.reschedule(min(soon, self._deadline.when() or soon))
+        return result
+
+    async def run(self, deadline_s: float) -> ProgramResult:
+        """Run the program, ended by the wall clock at `deadline_s` of the loop's time."""
+        try:
+            async with asyncio.timeout_at(deadline_s) as self._deadline:
+                return await self._program.run(self)
+        except TimeoutError:
+            return ProgramResult(error=self._too_long())
+        except LimitExceeded as error:
+            return ProgramResult(error=error)
+
+    def _too_long(self) -> LimitExceeded:
+        if self.wrote:
+            message = f"after its first change a script has {self.limits.wall_after_write_s:g} s left"
+            return LimitExceeded(message, code="write_time_limit", hint="Read and compute first, change last.")
+        return LimitExceeded(f"a script may take {self.limits.wall_s:g} s in all", code="time_limit")
+
+
+class Executor:
+    """Executes programs on a store: the only way in."""
+
+    def __init__(self, store: Store, registry: Registry, catalog: Catalog, clock: Clock, limits: Limits) -> None:
+        self.registry = registry
+        self.catalog = catalog
+        self.limits = limits
+        self._store = store
+        self._clock = clock
+        self._journal = Journal(store, clock)
+        self._running: set[asyncio.Task[Answer]] = set()
+        self._keys_in_use: set[tuple[str, str]] = set()
+
+    async def execute(self, request: Request) -> Answer:
+        """Run the program as one transaction, and store what it did.
+
+        Never raises for what the program does: the answer tells. A caller that goes away
+        cancels the execution, which then leaves its whole effect or none.
+        """
+        task = asyncio.create_task(self._execute(request))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+
+    async def stored_answer(self, principal: Principal, execution_id: str) -> str | None:
+        """The JSON of the answer to one of the principal's own executions."""
+        return await self._journal.answer(principal.principal_id, execution_id)
+
+    async def close(self) -> None:
+        """Wait for what runs, and store what is not stored yet."""
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await self._journal.close()
+
+    async def _execute(self, request: Request) -> Answer:
+        now = self._clock()
+        run = _Run(request, new_id(now), now, time.perf_counter())
+        try:
+            answer = await self._alone_under_its_key(run)
+        except BillingError as error:
+            answer = _failed(run, error)
+        except Exception:
+            log.exception("execution_crashed", execution_id=run.execution_id)
+            message = "the server failed on this; its log says why"
+            answer = _failed(run, Internal(message, hint="Nothing was changed; try again."))
+        replayed = answer.execution_id != run.execution_id
+        if not answer.changed and not replayed:
+            await self._journal.add(run.record(answer), wait=answer.status != "completed")
+        return answer
+
+    async def _alone_under_its_key(self, run: _Run) -> Answer:
+        if not run.key:
+            return await self._run(run)
+        if len(run.key) > MAX_KEY_CHARS:
+            message = f"an idempotency_key has at most {MAX_KEY_CHARS} characters, this one {len(run.key)}"
+            raise InvalidArgument(message, field="idempotency_key", hint="Use a UUID.")
+        claim = (run.principal_id, run.key)
+        if claim in self._keys_in_use:
+            raise _key_in_use(run.key)
+        self._keys_in_use.add(claim)
+        try:
+            async with self._store.read(run.now) as tx:
+                stored = await _stored_answer(tx, run)
+            return stored or await self._run(run)
+        finally:
+            self._keys_in_use.discard(claim)
+
+    async def _run(self, run: _Run) -> Answer:
+        deadline_s = asyncio.get_running_loop().time() + self.limits.wall_s
+        for _ in range(MAX_ATTEMPTS):
+            try:
+                return await self._read_then_write(run, deadline_s)
+            except TransactionAbortedError:
+                log.info("execution_restarted", execution_id=run.execution_id)
+        raise Conflict("the accounts are busy with other changes", code="database_busy", hint="Try the same again.")
+
+    async def _read_then_write(self, run: _Run, deadline_s: float) -> Answer:
+        try:
+            async with self._store.read(run.now) as tx:
+                session = _Session(self, run, tx)
+                return _answer(run, await session.run(deadline_s), session, tx)
+        except WriteNeededError:
+            pass  # Nothing was written, and the program runs again to the same end.
+        async with self._store.write(run.now) as tx:
+            if run.key:
+                if not await tx.executions.claim(run.principal_id, run.key):
+                    raise _key_in_use(run.key)
+                stored = await _stored_answer(tx, run)
+                if stored is not None:
+                    tx.rollback_only = True
+                    return stored
+            session = _Session(self, run, tx)
+            answer = _answer(run, await session.run(deadline_s), session, tx)
+            if not answer.changed:
+                tx.rollback_only = True
+                return answer
+            await tx.executions.add([run.record(answer)])
+            if run.key:
+                await tx.executions.keep(run.principal_id, run.key, run.source, run.execution_id, run.now)
+        return answer
+
+
+def _answer(run: _Run, result: ProgramResult, session: _Session, tx: Transaction) -> Answer:
+    if result.error is not None:
+        return _failed(run, result.error, result, session.journal)
+    return Answer(
+        status="previewed" if run.request.preview else "completed",
+        changed=session.wrote and not run.request.preview,
+        execution_id=run.execution_id,
+        result=result.value,
+        output=result.output,
+        effects=Effects.model_validate(effects_of(tx.changes.changes)),
+        calls=summarize_calls(session.journal),
+    )
+
+
+def _failed(
+    run: _Run, error: BillingError, result: ProgramResult | None = None, journal: Sequence[JournalEntry] = ()
+) -> Answer:
+    where = result or ProgramResult()
+    return Answer(
+        status="failed",
+        changed=False,
+        execution_id=run.execution_id,
+        output=where.output,
+        calls=summarize_calls(journal),
+        error=AnswerError(
+            code=error.code, message=error.message, line=where.line, source=where.source, hint=error.hint
+        ),
+    )
+
+
+async def _stored_answer(tx: Transaction, run: _Run) -> Answer | None:
+    stored = await tx.executions.answered(run.principal_id, run.key, run.source)
+    if stored is None:
+        return None
+    if not stored.same_script:
+        raise InvalidArgument(
+            "this idempotency_key belongs to another script",
+            code="idempotency_key_reused",
+            field="idempotency_key",
+            hint="Send the same script again, or use a new key for a new one.",
+        )
+    return Answer.model_validate_json(stored.answer_json)
+
+
+def _key_in_use(key: str) -> Conflict:
+    return Conflict(
+        f"an execution with idempotency_key {key[:40]!r} is still running",
+        code="idempotency_key_in_use",
+        hint="Wait a second and send the same again: you will get its answer.",
+    )

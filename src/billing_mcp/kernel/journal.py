@@ -1,0 +1,57 @@
+"""Owns the record of executions that changed nothing; nobody waits for the disk for a reading one."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from billing_mcp.domain.clock import Clock
+from billing_mcp.domain.errors import BillingError
+from billing_mcp.store.engine import TransactionAbortedError
+from billing_mcp.store.executions import ExecutionRecord
+from billing_mcp.store.store import Store
+
+log = structlog.get_logger()
+
+
+class Journal:
+    """Writes execution records in batches: all that wait, whenever the writer is idle."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._waiting: list[ExecutionRecord] = []
+        self._writer: asyncio.Task[None] | None = None
+
+    async def add(self, record: ExecutionRecord, *, wait: bool) -> None:
+        """Store the record, now or in the background."""
+        self._waiting.append(record)
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write())
+        if wait:
+            await self.flush()
+
+    async def answer(self, principal_id: str, execution_id: str) -> str | None:
+        """The stored answer of one of the principal's executions."""
+        await self.flush()
+        async with self._store.read(self._clock()) as tx:
+            return await tx.executions.answer(principal_id, execution_id)
+
+    async def flush(self) -> None:
+        """Wait until all records so far are stored."""
+        if self._writer is not None:
+            await asyncio.shield(self._writer)
+
+    async def close(self) -> None:
+        """Store what waits."""
+        await self.flush()
+
+    async def _write(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            try:
+                async with self._store.write(self._clock()) as tx:
+                    await tx.executions.add(batch)
+            except (BillingError, TransactionAbortedError):
+                log.exception("executions_not_recorded", count=len(batch))

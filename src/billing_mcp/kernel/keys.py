@@ -1,0 +1,74 @@
+"""Owns API keys: 256 random bits, shown once; kept as a prefix to find them and a SHA-256.
+
+A key reads `bmcp_<prefix>_<secret>`. A plain hash is enough for a secret of 256 random bits:
+there is nothing to guess, so a slow hash would only slow us down.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterable
+from datetime import datetime
+
+from billing_mcp.domain.errors import PermissionDenied
+from billing_mcp.domain.ids import new_id
+from billing_mcp.kernel.principal import Permission, Principal
+from billing_mcp.store.keys import KeyRecord
+from billing_mcp.store.store import Store
+
+_MARK = "bmcp"
+_NO_SUCH_KEY = "0" * 64
+
+
+def mint_key(
+    name: str,
+    *,
+    permissions: Iterable[Permission],
+    account_ids: Iterable[str],
+    read_only: bool,
+    expires_at: datetime | None,
+    now: datetime,
+) -> tuple[str, KeyRecord]:
+    """A new key: its text, which is never shown again, and the record to store."""
+    prefix = secrets.token_hex(4)
+    text = f"{_MARK}_{prefix}_{secrets.token_urlsafe(32)}"
+    record = KeyRecord(
+        key_id=new_id(now),
+        name=name,
+        prefix=prefix,
+        secret_sha256=_sha256(text),
+        permissions=tuple(sorted(permissions)),
+        account_ids=tuple(account_ids),
+        read_only=read_only,
+        created_at=now,
+        expires_at=expires_at,
+        revoked_at=None,
+    )
+    return text, record
+
+
+async def authenticate(store: Store, text: str, now: datetime) -> Principal:
+    """The principal of a key. Raises PermissionDenied: invalid_key, key_revoked, key_expired."""
+    _, _, rest = text.partition(f"{_MARK}_")
+    async with store.read(now) as tx:
+        key = await tx.keys.by_prefix(rest.partition("_")[0])
+    matches = hmac.compare_digest(_sha256(text), key.secret_sha256 if key else _NO_SUCH_KEY)
+    if key is None or not matches:
+        raise PermissionDenied("this is not a key of this server", code="invalid_key", hint="Check BILLING_MCP_KEY.")
+    if key.revoked_at is not None:
+        raise PermissionDenied("the key has been revoked", code="key_revoked", hint="Create a new key.")
+    if key.expires_at is not None and key.expires_at <= now:
+        raise PermissionDenied("the key has expired", code="key_expired", hint="Create a new key.")
+    return Principal(
+        principal_id=key.key_id,
+        permissions=frozenset(Permission(p) for p in key.permissions),
+        account_ids=frozenset(key.account_ids),
+        read_only=key.read_only,
+        expires_at=key.expires_at,
+    )
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,29 @@
+"""Owns the program that is a single call, as the command line makes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from billing_mcp.domain.errors import BillingError
+from billing_mcp.kernel.execution import Host, ProgramResult
+
+
+@dataclass(frozen=True, slots=True)
+class SingleCall:
+    """One call of one billing function: an execution by the same rules as a script's."""
+
+    function: str
+    arguments: dict[str, Any]
+
+    @property
+    def source(self) -> str:
+        """The call as a script would write it."""
+        return f"{self.function}({', '.join(f'{name}={value!r}' for name, value in self.arguments.items())})"
+
+    async def run(self, host: Host) -> ProgramResult:
+        """Make the call."""
+        try:
+            return ProgramResult(value=await host.call(self.function, self.arguments))
+        except BillingError as error:
+            return ProgramResult(error=error)

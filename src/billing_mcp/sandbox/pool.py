@@ -1,0 +1,92 @@
+"""Owns the worker processes: one warm pool, a fresh session for each run of a script."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_monty import AsyncMonty, AsyncMontySession, ExternalModule
+
+from billing_mcp.domain.errors import Conflict
+from billing_mcp.kernel.execution import Host
+from billing_mcp.kernel.registry import NAMESPACE, Registry
+from billing_mcp.sandbox.stubs import namespace_stub, root_stub
+
+_GRACE_S = 2.0
+_SPARE_SUSPENSIONS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxLimits:
+    """What one script may use, and how many may run at a time."""
+
+    execution_s: float = 5.0
+    wall_s: float = 15.0
+    memory_bytes: int = 64 * 1024 * 1024
+    calls: int = 500
+    code_bytes: int = 64 * 1024
+    output_bytes: int = 100 * 1024
+    result_chars: int = 24_000
+    workers: int = 4
+
+
+class Sandbox:
+    """The pool. Start it before use, and close it: the workers are processes."""
+
+    def __init__(self, limits: SandboxLimits) -> None:
+        self.limits = limits
+        self._modules: dict[tuple[str, ...], ExternalModule] = {}
+        self._pool = AsyncMonty(
+            min_processes=1,
+            max_processes=limits.workers,
+            checkout_timeout=limits.wall_s,
+            request_timeout=limits.wall_s + _GRACE_S,
+        )
+
+    async def start(self) -> None:
+        """Start the first worker."""
+        await self._pool.__aenter__()
+
+    async def close(self) -> None:
+        """Stop the workers."""
+        await self._pool.__aexit__(None, None, None)
+        # The pool's threads end a little later; an interpreter that exits before them aborts.
+        await asyncio.sleep(0.2)
+
+    async def open_session(self, stack: AsyncExitStack, host: Host, *, type_check: bool) -> AsyncMontySession:
+        """A session in which `billing` can be imported, closed together with the stack.
+
+        Its clock stands still and its randomness is seeded: the same script does the same.
+        Raises Conflict when no worker becomes free.
+        """
+        checkout = self._pool.checkout(
+            limits={
+                "max_feed_duration_secs": self.limits.execution_s,
+                "max_memory": self.limits.memory_bytes,
+                "max_suspensions": self.limits.calls + _SPARE_SUSPENSIONS,
+            },
+            os_policy={"sleep": "zero", "datetime": host.now, "random_start": {"seed": host.execution_id}},
+            external_modules={NAMESPACE: self._module(host.registry)},
+            type_check=type_check,
+            type_check_format="json",
+        )
+        try:
+            return await stack.enter_async_context(checkout)
+        except TimeoutError as error:
+            raise Conflict("all workers are busy", code="server_busy", hint="Try the same again shortly.") from error
+
+    def _module(self, registry: Registry) -> ExternalModule:
+        names = tuple(registry)
+        if names not in self._modules:
+            attributes: dict[str, Any] = {"help": _suspends}
+            for resource in registry.resources:
+                functions: dict[str, Any] = {o.name.rpartition(".")[2]: _suspends for o in resource.operations}
+                attributes[resource.name] = ExternalModule(functions, stubs=namespace_stub(resource))
+            self._modules[names] = ExternalModule(attributes, stubs=root_stub(registry))
+        return self._modules[names]
+
+
+def _suspends() -> None:
+    """Marks a name as a host function: calling it suspends the script, and we answer."""

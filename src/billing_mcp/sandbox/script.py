@@ -1,0 +1,172 @@
+"""Owns running a script: it is driven from call to call, and a write is finished before it goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pydantic_monty import (
+    AsyncFunctionSnapshot,
+    AsyncMontySession,
+    AsyncNameLookupSnapshot,
+    AsyncSnapshot,
+    CollectString,
+    ExternalResult,
+    MontyComplete,
+    MontyError,
+    MontyTypingError,
+)
+
+from billing_mcp.domain.errors import BillingError, LimitExceeded, ScriptFailed
+from billing_mcp.kernel.execution import Host, ProgramResult
+from billing_mcp.kernel.registry import NAMESPACE
+from billing_mcp.sandbox.failure import exception_type, explain, line_of
+from billing_mcp.sandbox.pool import Sandbox
+from billing_mcp.sandbox.shape import fit, to_json_value
+from billing_mcp.sandbox.source import HELP, RejectedError, Script, positional_arguments, prepare
+from billing_mcp.sandbox.stubs import help_text
+from billing_mcp.sandbox.typecheck import first_mistake
+
+
+@dataclass(slots=True)
+class ScriptProgram:
+    """A script as a program. `accounts` is what `billing.help()` says of the accounts there are."""
+
+    source: str
+    sandbox: Sandbox
+    accounts: str = ""
+    _checked: bool = False
+
+    async def run(self, host: Host) -> ProgramResult:
+        """Lint the script, check its types before it may write, and run it."""
+        limits = self.sandbox.limits
+        output = CollectString(max_bytes=limits.output_bytes)
+        try:
+            script = prepare(self.source, host.registry, max_bytes=limits.code_bytes)
+            value = await self._run(script, host, output)
+        except RejectedError as rejected:
+            line = rejected.line if self._line(rejected.line) is not None else None
+            return ProgramResult(output=output.output, error=rejected.error, line=line, source=self._line(line))
+        return ProgramResult(fit(to_json_value(value), limits.result_chars), output.output)
+
+    async def _run(self, script: Script, host: Host, output: CollectString) -> Any:
+        check = not self._checked and (script.names_write or host.writable)
+        async with AsyncExitStack() as stack:
+            session = await self.sandbox.open_session(stack, host, type_check=check)
+            drive = _Drive(script, session, host, output, self.accounts)
+            try:
+                await drive.start()
+                self._checked = self._checked or check
+                return await drive.run()
+            except BillingError as error:
+                raise RejectedError(error, drive.line) from None
+            except MontyError as error:
+                failure = RejectedError(explain(error, drive.raised, self.sandbox.limits), line_of(error))
+        if isinstance(failure.error, ScriptFailed) and not self._checked:
+            await self._add_hint(failure, script, host)
+        raise failure
+
+    async def _add_hint(self, failure: RejectedError, script: Script, host: Host) -> None:
+        """What the type checker says of a script that failed without having been checked."""
+        async with AsyncExitStack() as stack:
+            session = await self.sandbox.open_session(stack, host, type_check=True)
+            try:
+                await _Drive(script, session, host, CollectString(), "").start()
+            except RejectedError as mistake:
+                failure.error.hint = f"Line {mistake.line}: {mistake.error.message.rstrip('.?')}."
+            except MontyError:
+                pass  # it fails before its first call, as we know
+
+    def _line(self, line: int | None) -> str | None:
+        lines = self.source.splitlines()
+        return lines[line - 1].strip()[:200] if line and 0 < line <= len(lines) else None
+
+
+class _Drive:
+    """One run of a script in one session."""
+
+    def __init__(
+        self, script: Script, session: AsyncMontySession, host: Host, output: CollectString, accounts: str
+    ) -> None:
+        self.line: int | None = None
+        self.raised: dict[str, BillingError] = {}
+        self._script = script
+        self._code = script.code.encode("utf-8", "replace")
+        self._session = session
+        self._host = host
+        self._output = output
+        self._accounts = accounts
+        self._left_after_write_s = host.limits.sandbox_after_write_s
+        self._snapshot: AsyncSnapshot | None = None
+
+    async def start(self) -> None:
+        """Run the script up to its first call. Raises RejectedError for what its types forbid."""
+        snapshot = await self._session.feed_start(self._script.prelude)
+        while not isinstance(snapshot, MontyComplete):
+            snapshot = await snapshot.resume_auto()
+        try:
+            self._snapshot = await self._session.feed_start(self._script.code, print_callback=self._output)
+        except MontyTypingError as error:
+            mistake = first_mistake(error.display())
+            if mistake is not None:
+                raise mistake from None
+            self._snapshot = await self._session.feed_start(
+                self._script.code, print_callback=self._output, skip_type_check=True
+            )
+
+    async def run(self) -> Any:
+        """Answer each call until the script ends. Returns its value."""
+        while not isinstance(self._snapshot, MontyComplete):
+            self._snapshot = await self._answer(self._snapshot)
+        return self._snapshot.output
+
+    async def _answer(self, snapshot: AsyncSnapshot | None) -> AsyncSnapshot:
+        if isinstance(snapshot, AsyncNameLookupSnapshot):
+            return await self._bounded(snapshot.resume())
+        if not isinstance(snapshot, AsyncFunctionSnapshot):
+            raise ScriptFailed("the script waits for something that never comes", hint="Call functions directly.")
+        if snapshot.is_os_function:
+            return await self._bounded(snapshot.resume_auto())
+        self.line = self._code[: snapshot.position.start].count(b"\n") + 1
+        return await self._bounded(snapshot.resume(await self._call(snapshot)))
+
+    async def _call(self, snapshot: AsyncFunctionSnapshot) -> ExternalResult:
+        name = snapshot.function_name
+        if not name.startswith(f"{NAMESPACE}."):
+            return {"exc_type": "NameError", "message": f"name {name!r} is not defined"}
+        try:
+            if name == HELP:
+                return {"return_value": self._help(snapshot)}
+            if snapshot.args:
+                raise positional_arguments(name, "account_id=...")
+            return {"return_value": await self._host.call(name, snapshot.kwargs, line=self.line)}
+        except LimitExceeded:
+            raise
+        except BillingError as error:
+            self.raised[str(error)] = error
+            return cast("ExternalResult", {"exc_type": exception_type(error), "message": str(error)})
+
+    def _help(self, snapshot: AsyncFunctionSnapshot) -> str:
+        name = snapshot.args[0] if snapshot.args else snapshot.kwargs.get("name")
+        return help_text(self._host.registry, None if name is None else str(name), self._accounts)
+
+    async def _bounded(self, turn: Awaitable[AsyncSnapshot]) -> AsyncSnapshot:
+        """Let the script go on; once it has written it holds a lock, and has little time left."""
+        if not self._host.wrote:
+            return await turn
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        try:
+            async with asyncio.timeout(self._left_after_write_s):
+                return await turn
+        except TimeoutError:
+            raise LimitExceeded(
+                f"after its first change a script may compute for {self._host.limits.sandbox_after_write_s:g} s",
+                code="write_time_limit",
+                hint="Read and compute first, change last.",
+            ) from None
+        finally:
+            self._left_after_write_s -= loop.time() - started

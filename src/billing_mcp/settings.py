@@ -1,0 +1,80 @@
+"""Owns settings: environment variables `BILLING_MCP_*`, which options of the command override."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+from platformdirs import user_data_path
+from pydantic import AfterValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from billing_mcp.kernel.execution import Limits
+from billing_mcp.kernel.principal import Permission
+from billing_mcp.sandbox.pool import SandboxLimits
+
+
+def default_database() -> str:
+    """The embedded database of this user; its folder is created when it is opened."""
+    return str(user_data_path("billing-mcp") / "billing.db")
+
+
+def parse_permissions(text: str) -> frozenset[Permission]:
+    """The permissions in a list such as `view,manage`. Raises ValueError."""
+    known = {p.value.rpartition(".")[2]: p for p in Permission}
+    names = [name.strip().removeprefix("billing.") for name in text.split(",") if name.strip()]
+    wrong = [name for name in names if name not in known]
+    if wrong or not names:
+        raise ValueError(f"{text!r} is not a list of permissions; give view, manage or view,manage")
+    return frozenset(known[name] for name in names)
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+class Settings(BaseSettings):
+    """All settings. Times are seconds unless the name says otherwise."""
+
+    model_config = SettingsConfigDict(env_prefix="BILLING_MCP_", extra="ignore")
+
+    database: str = Field(default_factory=default_database)
+    key: SecretStr | None = None
+    permissions: Annotated[str, NoDecode] = "view,manage"
+    read_only: bool = False
+    now: Annotated[datetime, AfterValidator(_utc)] | None = None
+    """Stops the clock, for demos and tests whose output must not change."""
+
+    execution_s: float = Field(5.0, gt=0)
+    wall_s: float = Field(15.0, gt=0)
+    wall_after_write_s: float = Field(1.0, gt=0)
+    execution_after_write_s: float = Field(0.1, gt=0)
+    memory_mb: int = Field(64, ge=8)
+    calls: int = Field(500, ge=1)
+    code_kb: int = Field(64, ge=1)
+    output_kb: int = Field(100, ge=1)
+    result_chars: int = Field(24_000, ge=200)
+    workers: int = Field(4, ge=1)
+
+    def limits(self) -> Limits:
+        """The limits of an execution."""
+        return Limits(self.wall_s, self.wall_after_write_s, self.execution_after_write_s, self.calls)
+
+    def sandbox_limits(self) -> SandboxLimits:
+        """The limits of a script."""
+        return SandboxLimits(
+            execution_s=self.execution_s,
+            wall_s=self.wall_s,
+            memory_bytes=self.memory_mb * 1024 * 1024,
+            calls=self.calls,
+            code_bytes=self.code_kb * 1024,
+            output_bytes=self.output_kb * 1024,
+            result_chars=self.result_chars,
+            workers=self.workers,
+        )
+
+    def ensure_database_folder(self) -> None:
+        """Create the folder of the default database."""
+        if self.database == default_database():
+            Path(self.database).parent.mkdir(parents=True, exist_ok=True)

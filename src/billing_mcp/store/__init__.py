@@ -1,0 +1,1 @@
+"""The database: tables, engine, transactions and the posting engine. Rows never leave it."""

@@ -1,0 +1,156 @@
+"""Owns connections: SQLite in WAL mode with one writer, or PostgreSQL; and their errors."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import structlog
+from sqlalchemy import URL, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from billing_mcp.domain.errors import BillingError, Conflict, Internal, InvalidArgument, Unavailable
+
+log = structlog.get_logger()
+
+LOCK_WAIT_S = 5
+_POSTGRESQL_SETTINGS = {
+    "application_name": "billing-mcp",
+    "lock_timeout": f"{LOCK_WAIT_S}s",
+    "statement_timeout": "15s",
+    "idle_in_transaction_session_timeout": "20s",
+    "tcp_keepalives_idle": "15",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
+_RETRYABLE_SQLSTATES = frozenset({"40001", "40P01"})
+_LOCK_SQLSTATES = frozenset({"55P03"})
+
+
+class TransactionAbortedError(Exception):
+    """The database gave this transaction up to resolve a conflict; run it again."""
+
+
+def parse_database_url(text: str) -> URL:
+    """The URL of a database. A plain path is a SQLite file.
+
+    Raises InvalidArgument for anything but a SQLite file or PostgreSQL.
+    """
+    try:
+        url = make_url(text) if "://" in text else URL.create("sqlite", database=text)
+    except ArgumentError:
+        url = None
+    backend = url.get_backend_name() if url is not None else ""
+    if backend == "postgres":
+        backend = "postgresql"
+    if url is not None and backend == "postgresql":
+        return url.set(drivername="postgresql+asyncpg")
+    if url is not None and backend == "sqlite" and url.database and url.database != ":memory:":
+        return url.set(drivername="sqlite+aiosqlite", database=str(Path(url.database).expanduser()))
+    raise InvalidArgument(
+        "the database must be a file or a URL that starts with sqlite:/// or postgresql://",
+        code="invalid_database",
+        field="database",
+        hint="For example --database billing.db, or --database postgresql://user@host/billing.",
+    )
+
+
+def create_writer(url: URL) -> AsyncEngine:
+    """The engine whose transactions may write."""
+    if url.get_backend_name() == "sqlite":
+        return _sqlite_engine(url, begin="BEGIN IMMEDIATE", size=1)
+    return _postgresql_engine(url)
+
+
+def create_reader(url: URL, writer: AsyncEngine) -> AsyncEngine:
+    """The engine whose transactions each read one snapshot."""
+    if url.get_backend_name() == "sqlite":
+        return _sqlite_engine(url, begin="BEGIN", size=4)
+    return writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+@asynccontextmanager
+async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection for the block; what the database raises in it arrives as one of our errors."""
+    connection = engine.connect()
+    try:
+        try:
+            await connection.start()
+        except PoolTimeoutError as error:
+            raise _busy() from error
+        except OSError as error:
+            raise Unavailable(
+                "the database cannot be reached",
+                code="database_unavailable",
+                hint="Check the host and port of --database and that the server is running.",
+            ) from error
+        yield connection
+    except DBAPIError as error:
+        raise _translate(error) from error
+    finally:
+        await connection.close()
+
+
+def _translate(error: DBAPIError) -> BillingError | TransactionAbortedError:
+    """What a database error means to a caller. The details go to the log only."""
+    state = getattr(error.orig, "sqlstate", None)
+    text = str(error.orig)
+    if state in _RETRYABLE_SQLSTATES:
+        return TransactionAbortedError()
+    if state in _LOCK_SQLSTATES or "database is locked" in text or "database table is locked" in text:
+        return _busy()
+    log.error("database_error", kind=type(error.orig).__name__, sqlstate=state, exc_info=error)
+    unreachable = error.connection_invalidated or "unable to open database file" in text or "disk" in text
+    if unreachable or (state or "").startswith(("08", "28", "3D", "53", "57")):
+        return Unavailable(
+            "the database cannot be used right now",
+            code="database_unavailable",
+            hint="Check that the database of --database exists and can be reached.",
+        )
+    return Internal("the database refused a statement; the server's log says why")
+
+
+def _busy() -> Conflict:
+    return Conflict("the database is busy with other changes", code="database_busy", hint="Try the same again shortly.")
+
+
+def _sqlite_engine(url: URL, *, begin: str, size: int) -> AsyncEngine:
+    # isolation_level=None: the driver's own BEGIN is deferred, so two writers that read first
+    # would overwrite each other's updates without an error. We begin ourselves.
+    engine = create_async_engine(
+        url,
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=30,
+        hide_parameters=True,
+        connect_args={"isolation_level": None, "timeout": LOCK_WAIT_S},
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def start(connection: Any) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _postgresql_engine(url: URL) -> AsyncEngine:
+    return create_async_engine(
+        url,
+        pool_size=10,
+        max_overflow=0,
+        pool_timeout=30,
+        hide_parameters=True,
+        pool_pre_ping=True,
+        connect_args={"server_settings": _POSTGRESQL_SETTINGS, "timeout": 10},
+    )

@@ -1,0 +1,104 @@
+"""Owns stored subscriptions and the dated counts of what plans charge by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from billing_mcp.domain.accrual import ComponentCount
+from billing_mcp.domain.errors import Refused
+from billing_mcp.domain.plans import Phase, Subscription
+from billing_mcp.store.changes import ChangeLog, SettingChange
+from billing_mcp.store.tables import ComponentCountRow, SubscriptionPhaseRow, SubscriptionRow, table
+
+_SUBSCRIPTIONS = table(SubscriptionRow)
+_PHASES = table(SubscriptionPhaseRow)
+_COUNTS = table(ComponentCountRow)
+
+
+class Subscriptions:
+    """Subscriptions and component counts, within one transaction."""
+
+    def __init__(self, connection: AsyncConnection, changes: ChangeLog, now: datetime) -> None:
+        self._connection = connection
+        self._changes = changes
+        self._today = now.date()
+
+    async def find(self, account_id: str) -> Subscription | None:
+        """The subscription of an account, if it ever had one."""
+        matching = _SUBSCRIPTIONS.c.account_id == account_id
+        row = (await self._connection.execute(select(_SUBSCRIPTIONS).where(matching))).one_or_none()
+        if row is None:
+            return None
+        phases = select(_PHASES).where(_PHASES.c.account_id == account_id).order_by(_PHASES.c.starts_on)
+        found = tuple(Phase(p.starts_on, p.plan_id) for p in await self._connection.execute(phases))
+        return Subscription(account_id, row.anchor_day, row.settled_through, found)
+
+    async def save(self, subscription: Subscription) -> None:
+        """Store the subscription as it is now, and record what changed in it."""
+        before = await self.find(subscription.account_id)
+        values = {"anchor_day": subscription.anchor_day, "settled_through": subscription.settled_through}
+        account_id = subscription.account_id
+        if before is None:
+            await self._connection.execute(insert(_SUBSCRIPTIONS).values(account_id=account_id, **values))
+        else:
+            matching = _SUBSCRIPTIONS.c.account_id == account_id
+            await self._connection.execute(update(_SUBSCRIPTIONS).where(matching).values(**values))
+        await self._save_phases(before, subscription)
+        for setting, describe in (("plan", self._plan), ("pending", self._pending)):
+            was, now = describe(before), describe(subscription)
+            if was != now:
+                self._changes.add(SettingChange(account_id, setting, was, now))
+
+    async def counts(self, account_id: str) -> list[ComponentCount]:
+        """The dated counts of every component, oldest first."""
+        c = _COUNTS.c
+        statement = select(_COUNTS).where(c.account_id == account_id).order_by(c.effective_on, c.component_type)
+        rows = await self._connection.execute(statement)
+        return [ComponentCount(row.component_type, row.effective_on, row.quantity) for row in rows]
+
+    async def set_count(self, account_id: str, count: ComponentCount) -> None:
+        """From a day on there are so many units.
+
+        Raises Refused with code `period_settled` for a day that is already charged.
+        """
+        subscription = await self.find(account_id)
+        if subscription is not None and count.effective_on < subscription.settled_through:
+            raise Refused(
+                f"days before {subscription.settled_through.isoformat()} are settled",
+                code="period_settled",
+                hint=f"Date the count {subscription.settled_through.isoformat()} or later.",
+            )
+        c = _COUNTS.c
+        same = (c.account_id == account_id) & (c.component_type == count.component_type)
+        await self._connection.execute(delete(_COUNTS).where(same & (c.effective_on == count.effective_on)))
+        values = {
+            "account_id": account_id,
+            "component_type": count.component_type,
+            "effective_on": count.effective_on,
+            "quantity": count.quantity,
+        }
+        await self._connection.execute(insert(_COUNTS).values(**values))
+        day = count.effective_on.isoformat()
+        self._changes.add(SettingChange(account_id, f"{count.component_type} from {day}", None, str(count.quantity)))
+
+    async def _save_phases(self, before: Subscription | None, after: Subscription) -> None:
+        old: Sequence[Phase] = before.phases if before else ()
+        gone: list[date] = [phase.starts_on for phase in old if phase not in after.phases]
+        if gone:
+            stale = (_PHASES.c.account_id == after.account_id) & _PHASES.c.starts_on.in_(gone)
+            await self._connection.execute(delete(_PHASES).where(stale))
+        new = [phase for phase in after.phases if phase not in old]
+        if new:
+            rows = [{"account_id": after.account_id, "starts_on": p.starts_on, "plan_id": p.plan_id} for p in new]
+            await self._connection.execute(insert(_PHASES), rows)
+
+    def _plan(self, subscription: Subscription | None) -> str | None:
+        return subscription.plan_on(self._today) if subscription else None
+
+    def _pending(self, subscription: Subscription | None) -> str | None:
+        pending = subscription.pending_after(self._today) if subscription else None
+        return f"{pending.plan_id or 'none'} from {pending.starts_on.isoformat()}" if pending else None

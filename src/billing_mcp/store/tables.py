@@ -1,0 +1,191 @@
+"""Owns the schema. Every key begins with the account (or the principal): no constraint spans two.
+
+Moments are microseconds since 1970 (`*_us`), money is micros (`*_micros`), days are dates,
+lists and objects are JSON texts (`*_json`): the same exact values on every database.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, Table, Text, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+
+def _big(*, primary_key: bool = False, nullable: bool = False) -> Column[int]:
+    return Column(BigInteger(), primary_key=primary_key, nullable=nullable, autoincrement=False)
+
+
+def _text(*, nullable: bool = False) -> Column[str]:
+    return Column(Text(), nullable=nullable)
+
+
+class AccountRow(SQLModel, table=True):
+    """A customer account."""
+
+    __tablename__ = "accounts"
+    account_id: str = Field(primary_key=True)
+    name: str
+    status: str
+    currency: str
+    created_at_us: int = Field(sa_column=_big())
+
+
+class WalletRow(SQLModel, table=True):
+    """Running balances of an account, and the end of its chain of ledger transactions."""
+
+    __tablename__ = "wallets"
+    account_id: str = Field(primary_key=True, foreign_key="accounts.account_id")
+    currency: str
+    available_micros: int = Field(sa_column=_big())
+    reserved_micros: int = Field(sa_column=_big())
+    last_seq: int = Field(sa_column=_big())
+    last_txn_seq: int = Field(sa_column=_big())
+    head_hash: str
+
+
+class LedgerTransactionRow(SQLModel, table=True):
+    """A posted transaction. Append-only: triggers refuse update and delete."""
+
+    __tablename__ = "ledger_transactions"
+    __table_args__ = (
+        UniqueConstraint("account_id", "transaction_id"),
+        UniqueConstraint("account_id", "txn_seq"),
+    )
+    account_id: str = Field(primary_key=True, foreign_key="accounts.account_id")
+    seq: int = Field(sa_column=_big(primary_key=True))
+    txn_seq: int | None = Field(sa_column=_big(nullable=True))
+    transaction_id: str
+    type: str
+    direction: str
+    amount_micros: int = Field(sa_column=_big())
+    currency: str
+    status: str
+    description: str
+    effective_at_us: int = Field(sa_column=_big())
+    created_at_us: int = Field(sa_column=_big())
+    balance_after_micros: int = Field(sa_column=_big())
+    available_after_micros: int = Field(sa_column=_big())
+    reserved_after_micros: int = Field(sa_column=_big())
+    line_items_json: str = Field(sa_column=_text())
+    previous_hash: str
+    hash: str
+
+
+class LedgerEntryRow(SQLModel, table=True):
+    """One leg of a transaction. Append-only: triggers refuse update and delete."""
+
+    __tablename__ = "ledger_entries"
+    __table_args__ = (
+        ForeignKeyConstraint(["account_id", "seq"], ["ledger_transactions.account_id", "ledger_transactions.seq"]),
+    )
+    account_id: str = Field(primary_key=True)
+    seq: int = Field(sa_column=_big(primary_key=True))
+    line: int = Field(primary_key=True)
+    ledger_account: str
+    amount_micros: int = Field(sa_column=_big())
+    currency: str
+
+
+class SubscriptionRow(SQLModel, table=True):
+    """How an account is billed: on which day periods start, and until when it is charged."""
+
+    __tablename__ = "subscriptions"
+    account_id: str = Field(primary_key=True, foreign_key="accounts.account_id")
+    anchor_day: int
+    settled_through: date
+
+
+class SubscriptionPhaseRow(SQLModel, table=True):
+    """The plan from a day on; a null plan is a canceled subscription."""
+
+    __tablename__ = "subscription_phases"
+    account_id: str = Field(primary_key=True, foreign_key="subscriptions.account_id")
+    starts_on: date = Field(primary_key=True)
+    plan_id: str | None
+
+
+class ComponentCountRow(SQLModel, table=True):
+    """How many units of a component an account has from a day on."""
+
+    __tablename__ = "component_counts"
+    account_id: str = Field(primary_key=True, foreign_key="accounts.account_id")
+    component_type: str = Field(primary_key=True)
+    effective_on: date = Field(primary_key=True)
+    quantity: int
+
+
+class InvoiceRow(SQLModel, table=True):
+    """What a billing period cost."""
+
+    __tablename__ = "invoices"
+    __table_args__ = (UniqueConstraint("account_id", "invoice_id"),)
+    account_id: str = Field(primary_key=True, foreign_key="accounts.account_id")
+    invoice_seq: int = Field(sa_column=_big(primary_key=True))
+    invoice_id: str
+    status: str
+    currency: str
+    amount_micros: int = Field(sa_column=_big())
+    paid_micros: int = Field(sa_column=_big())
+    issued_at_us: int = Field(sa_column=_big())
+    period_start: date
+    period_end: date
+    lines_json: str = Field(sa_column=_text())
+
+
+class KeyRow(SQLModel, table=True):
+    """An API key: only its prefix and SHA-256 are kept."""
+
+    __tablename__ = "keys"
+    key_id: str = Field(primary_key=True)
+    name: str
+    prefix: str = Field(unique=True)
+    secret_sha256: str
+    permissions_json: str = Field(sa_column=_text())
+    account_ids_json: str = Field(sa_column=_text())
+    read_only: bool
+    created_at_us: int = Field(sa_column=_big())
+    expires_at_us: int | None = Field(sa_column=_big(nullable=True))
+    revoked_at_us: int | None = Field(sa_column=_big(nullable=True))
+
+
+class ExecutionRow(SQLModel, table=True):
+    """What a principal ran, and what was answered."""
+
+    __tablename__ = "executions"
+    principal_id: str = Field(primary_key=True)
+    execution_id: str = Field(primary_key=True)
+    created_at_us: int = Field(sa_column=_big())
+    duration_us: int = Field(sa_column=_big())
+    status: str
+    changed: bool
+    script: str = Field(sa_column=_text())
+    answer_json: str = Field(sa_column=_text())
+
+
+class IdempotencyKeyRow(SQLModel, table=True):
+    """Which execution answered a key. Written in the transaction of what the execution changed."""
+
+    __tablename__ = "idempotency_keys"
+    principal_id: str = Field(primary_key=True)
+    key_sha256: str = Field(primary_key=True)
+    script_sha256: str
+    execution_id: str
+    created_at_us: int = Field(sa_column=_big())
+
+
+class OutboxRow(SQLModel, table=True):
+    """An event that the world hears of after the commit that made it true."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (Index("ix_outbox_created", "created_at_us"),)
+    account_id: str = Field(primary_key=True, foreign_key="accounts.account_id")
+    event_id: str = Field(primary_key=True)
+    event: str
+    payload_json: str = Field(sa_column=_text())
+    created_at_us: int = Field(sa_column=_big())
+
+
+def table(row: type[SQLModel]) -> Table:
+    """The table behind a row class, for statements that bypass the identity map."""
+    return SQLModel.metadata.tables[str(row.__tablename__)]

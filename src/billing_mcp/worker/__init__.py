@@ -1,0 +1,1 @@
+"""What happens by itself: closing billing periods."""

@@ -1,0 +1,57 @@
+"""Owns closing a billing period: what it used is charged, and its invoice issued."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from billing_mcp.catalog.loader import Catalog
+from billing_mcp.domain.clock import start_of
+from billing_mcp.domain.ids import derived_id
+from billing_mcp.domain.invoices import Invoice, close_period
+from billing_mcp.domain.ledger import RECEIVABLE, LineItem
+from billing_mcp.domain.periods import Period, period_of
+from billing_mcp.domain.plans import ADJUSTMENT
+from billing_mcp.operations.account import load_account
+from billing_mcp.store.store import Transaction
+
+
+async def close_ended_period(tx: Transaction, catalog: Catalog, account_id: str) -> Invoice | None:
+    """Close the billing period that ended last before now, if it is still open.
+
+    Returns its invoice, or None when it used nothing or is closed already. The account is
+    locked for the transaction, so two workers close a period once.
+    """
+    await tx.accounts.get(account_id, lock=True)
+    record, account = await load_account(tx, catalog, account_id)
+    subscription = account.subscription
+    current = period_of(tx.now.date(), anchor_day=subscription.anchor_day)
+    ended = period_of(current.start - timedelta(days=1), anchor_day=subscription.anchor_day)
+    latest, total = await tx.invoices.page(account_id, page=1, page_size=1)
+    if latest and latest[0].period_end >= ended.end:
+        return None
+    charges = await tx.ledger.charges(account_id, since=start_of(ended.start))
+    charged = [line for lines in charges if _is_within(lines, ended) for line in lines]
+    closing = close_period(
+        account,
+        period_start=ended.start,
+        period_end=ended.end,
+        already_charged=[line for line in charged if line.source != ADJUSTMENT],
+        already_unpaid_micros=-sum(line.amount_micros for line in charged if line.component_type == RECEIVABLE),
+        invoice_seq=total + 1,
+        invoice_id=derived_id(tx.now, "invoice", account_id, total + 1),
+        now=tx.now,
+    )
+    if closing is None:
+        return None
+    if closing.posting is not None:
+        await tx.ledger.post([closing.posting])
+    await tx.invoices.add(closing.invoice)
+    await tx.subscriptions.save(closing.subscription)
+    await tx.accounts.set_status(record, closing.account_status)
+    return closing.invoice
+
+
+def _is_within(lines: tuple[LineItem, ...], period: Period) -> bool:
+    """Whether a charge is for use within the period; each is settled before the period closes."""
+    starts = [line.period_start for line in lines if line.source != ADJUSTMENT and line.period_start]
+    return bool(starts) and period.start.isoformat() <= starts[-1] < period.end.isoformat()
