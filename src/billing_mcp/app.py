@@ -17,6 +17,7 @@ from billing_mcp.operations import REGISTRY
 from billing_mcp.sandbox.pool import Sandbox
 from billing_mcp.sandbox.script import ScriptProgram
 from billing_mcp.settings import Settings, parse_permissions
+from billing_mcp.store.engine import uninterrupted
 from billing_mcp.store.store import Store
 
 LOCAL_PRINCIPAL = "local"
@@ -56,7 +57,7 @@ class App:
         Raises PermissionDenied.
         """
         if self.settings.key is not None:
-            return await authenticate(self.store, self.settings.key.get_secret_value(), self.clock())
+            return await uninterrupted(authenticate(self.store, self.settings.key.get_secret_value(), self.clock()))
         permissions = parse_permissions(self.settings.permissions)
         return Principal(LOCAL_PRINCIPAL, permissions, read_only=self.settings.read_only)
 
@@ -64,7 +65,7 @@ class App:
         self, principal: Principal, source: str, *, preview: bool = False, idempotency_key: str = ""
     ) -> Answer:
         """Execute a script."""
-        accounts = await self._accounts_text(principal) if "help" in source else ""
+        accounts = await uninterrupted(self._accounts_text(principal)) if "help" in source else ""
         program = ScriptProgram(source, self._sandbox, accounts)
         return await self.executor.execute(Request(program, principal, preview, idempotency_key))
 

@@ -1,7 +1,7 @@
 """Owns arrears: what a subscription has used, day by day, and not yet paid for.
 
 A price per month is earned day by day: after `d` of a period's `n` days exactly
-`round(price * d / n)` of it is due. Each line takes the difference of two such sums, so a
+`round(quantity * price * d / n)` is due. Each line takes the difference of two such sums, so a
 period settled in any number of parts costs to the micro what it costs in one.
 """
 
@@ -117,7 +117,7 @@ def _line(
     end: date,
 ) -> LineItem:
     def earned(day: date) -> int:
-        return divide_half_even(price_micros * (day - period.start).days, period.days)
+        return divide_half_even(quantity * price_micros * (day - period.start).days, period.days)
 
     days = (end - start).days
     return LineItem(
@@ -126,7 +126,7 @@ def _line(
         quantity=str(quantity),
         unit=unit,
         unit_price_micros=price_micros,
-        amount_micros=quantity * (earned(end) - earned(start)),
+        amount_micros=earned(end) - earned(start),
         source="plan" if component_type == BASE else "component_count",
         period_start=start.isoformat(),
         period_end=end.isoformat(),

@@ -5,14 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from billing_mcp.kernel.invoke import JournalEntry
 
 MAX_CALLS_SHOWN = 50
 
 
-class CallRecord(BaseModel):
+def _slim(schema: dict[str, Any]) -> None:
+    """Leave out of a schema what only repeats the names: agents pay for every byte of it."""
+    schema.pop("title", None)
+    schema.pop("description", None)
+    for field in schema.get("properties", {}).values():
+        field.pop("title", None)
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(json_schema_extra=_slim)
+
+
+class CallRecord(_Part):
     """A call that the script made; `times` when the same line made it again and again."""
 
     function: str
@@ -21,7 +33,7 @@ class CallRecord(BaseModel):
     times: int | None = None
 
 
-class WalletEffect(BaseModel):
+class WalletEffect(_Part):
     """How a wallet differs afterwards, as signed decimal amounts."""
 
     account_id: str
@@ -31,7 +43,7 @@ class WalletEffect(BaseModel):
     total: str
 
 
-class SettingEffect(BaseModel):
+class SettingEffect(_Part):
     """How a setting differs afterwards."""
 
     account_id: str
@@ -40,14 +52,14 @@ class SettingEffect(BaseModel):
     after: str | None
 
 
-class Effects(BaseModel):
+class Effects(_Part):
     """What the execution changed, or would change, net."""
 
     wallets: list[WalletEffect] = Field(default_factory=list)
     settings: list[SettingEffect] = Field(default_factory=list)
 
 
-class AnswerError(BaseModel):
+class AnswerError(_Part):
     """Why it failed, where, and how to mend it."""
 
     code: str
@@ -57,7 +69,7 @@ class AnswerError(BaseModel):
     hint: str | None = None
 
 
-class Answer(BaseModel):
+class Answer(_Part):
     """What an execution did and returned."""
 
     status: Literal["completed", "previewed", "failed"]

@@ -22,7 +22,7 @@ from billing_mcp.kernel.invoke import Invoker, JournalEntry, WriteNeededError
 from billing_mcp.kernel.journal import Journal
 from billing_mcp.kernel.principal import Principal
 from billing_mcp.kernel.registry import Registry
-from billing_mcp.store.engine import TransactionAbortedError
+from billing_mcp.store.engine import TransactionAbortedError, uninterrupted
 from billing_mcp.store.executions import ExecutionRecord
 from billing_mcp.store.store import Store, Transaction
 
@@ -94,7 +94,7 @@ class Request:
     idempotency_key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Run:
     """A request that is being executed, at its frozen moment."""
 
@@ -102,6 +102,14 @@ class _Run:
     execution_id: str
     now: datetime
     started_s: float
+    in_program: bool = False
+    abandoned: bool = False
+
+    def abandon(self, task: asyncio.Task[Answer]) -> None:
+        """Nobody waits any more: end the program, but never a statement or a commit half-way."""
+        self.abandoned = True
+        if self.in_program:
+            task.cancel()
 
     @property
     def principal_id(self) -> str:
@@ -139,7 +147,7 @@ class _Session:
         self.registry = executor.registry.without_writes() if principal.read_only else executor.registry
         context = Context(tx, principal, executor.catalog, run.execution_id)
         self._invoker = Invoker(context, self.registry, max_calls=executor.limits.calls)
-        self._program = run.request.program
+        self._run = run
         self._writable = tx.writable
         self._deadline: asyncio.Timeout | None = None
 
@@ -157,7 +165,7 @@ class _Session:
 
     async def call(self, name: str, arguments: dict[str, Any], *, line: int | None = None) -> Any:
         first = not self.wrote
-        result = await self._invoker.invoke(name, arguments, line=line)
+        result = await uninterrupted(self._invoker.invoke(name, arguments, line=line))
         if first and self.wrote and self._deadline is not None:
             soon = asyncio.get_running_loop().time() + self.limits.wall_after_write_s
             self._deadline.reschedule(min(soon, self._deadline.when() or soon))
@@ -165,13 +173,18 @@ class _Session:
 
     async def run(self, deadline_s: float) -> ProgramResult:
         """Run the program, ended by the wall clock at `deadline_s` of the loop's time."""
+        if self._run.abandoned:
+            raise asyncio.CancelledError
+        self._run.in_program = True
         try:
             async with asyncio.timeout_at(deadline_s) as self._deadline:
-                return await self._program.run(self)
+                return await self._run.request.program.run(self)
         except TimeoutError:
             return ProgramResult(error=self._too_long())
         except LimitExceeded as error:
             return ProgramResult(error=error)
+        finally:
+            self._run.in_program = False
 
     def _too_long(self) -> LimitExceeded:
         if self.wrote:
@@ -196,30 +209,30 @@ class Executor:
     async def execute(self, request: Request) -> Answer:
         """Run the program as one transaction, and store what it did.
 
-        Never raises for what the program does: the answer tells. A caller that goes away
-        cancels the execution, which then leaves its whole effect or none.
+        Never raises for what the program does: the answer tells. When the caller goes away the
+        program ends, and the execution leaves its whole effect or none.
         """
-        task = asyncio.create_task(self._execute(request))
+        now = self._clock()
+        run = _Run(request, new_id(now), now, time.perf_counter())
+        task = asyncio.create_task(self._execute(run))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            task.cancel()
+            run.abandon(task)
             raise
 
     async def stored_answer(self, principal: Principal, execution_id: str) -> str | None:
         """The JSON of the answer to one of the principal's own executions."""
-        return await self._journal.answer(principal.principal_id, execution_id)
+        return await uninterrupted(self._journal.answer(principal.principal_id, execution_id))
 
     async def close(self) -> None:
         """Wait for what runs, and store what is not stored yet."""
         await asyncio.gather(*self._running, return_exceptions=True)
         await self._journal.close()
 
-    async def _execute(self, request: Request) -> Answer:
-        now = self._clock()
-        run = _Run(request, new_id(now), now, time.perf_counter())
+    async def _execute(self, run: _Run) -> Answer:
         try:
             answer = await self._alone_under_its_key(run)
         except BillingError as error:

@@ -57,6 +57,7 @@ def prepare(source: str, registry: Registry, *, max_bytes: int) -> Script:
         _check_call(call, names, registry, text)
     edits = _Edits(text)
     mended_awaits = _mend_awaits(tree, names, edits)
+    _mend_generators(tree, edits)
     _mend_value(tree, edits)
     writes = any(name in registry and registry[name].writes for name in names.mentioned(tree))
     return Script(ASYNC_PRELUDE if mended_awaits else PRELUDE, edits.apply(), writes)
@@ -179,6 +180,15 @@ def _mend_awaits(tree: ast.Module, names: _Names, edits: _Edits) -> bool:
             edits.wrap(node.args[0], "_settled(", ")")
             mended = True
     return mended
+
+
+def _mend_generators(tree: ast.Module, edits: _Edits) -> None:
+    """In the sandbox a generator expression is a list, so `next(x for x in xs)` needs an iterator."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id="next"), args=[ast.GeneratorExp() as generator, *rest]):
+                # The span of an only argument is that of the call's own parentheses.
+                edits.wrap(generator, *(("iter", "") if rest else ("(iter", ")")))
 
 
 def _mend_value(tree: ast.Module, edits: _Edits) -> None:

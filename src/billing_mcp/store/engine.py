@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import URL, event, make_url
@@ -16,6 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from billing_mcp.domain.errors import BillingError, Conflict, Internal, InvalidArgument, Unavailable
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 LOCK_WAIT_S = 5
 _POSTGRESQL_SETTINGS = {
@@ -71,6 +74,24 @@ def create_reader(url: URL, writer: AsyncEngine) -> AsyncEngine:
     if url.get_backend_name() == "sqlite":
         return _sqlite_engine(url, begin="BEGIN", size=4)
     return writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
+    """Let database work end before a cancellation goes on.
+
+    A driver whose statement is cancelled leaves its connection, and on SQLite the write lock,
+    to the garbage collector. Statements are bounded by their own time limits instead.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # seen: the cancellation outranks it
+        raise
 
 
 @asynccontextmanager

@@ -1,0 +1,123 @@
+"""Owns `billing-mcp accounts`: opening accounts, and what the platform does with them."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from billing_mcp import terminal
+from billing_mcp.app import clock_of
+from billing_mcp.catalog.loader import default_catalog
+from billing_mcp.cli.common import Database, Json, open_store, run
+from billing_mcp.domain.clock import iso
+from billing_mcp.domain.errors import InvalidArgument
+from billing_mcp.domain.ids import new_id
+from billing_mcp.domain.money import format_micros, parse_micros
+from billing_mcp.operations.platform import ComponentType, count_components, open_account, receive_payment
+
+group = typer.Typer(help="Accounts, and what the platform does with them.", no_args_is_help=True)
+
+AccountArgument = Annotated[UUID, typer.Argument(metavar="ACCOUNT_ID")]
+
+
+@group.command()
+def create(
+    name: Annotated[str, typer.Argument(help="What people call it.")],
+    account_id: Annotated[UUID | None, typer.Option("--id", help="Default: a new UUID.")] = None,
+    as_json: Json = False,
+    database: Database = None,
+) -> None:
+    """Open an account with an empty wallet, in the catalog's currency."""
+
+    async def work() -> None:
+        async with open_store(database) as (store, settings):
+            now = clock_of(settings)()
+            async with store.write(now) as tx:
+                chosen = str(account_id) if account_id else new_id(now)
+                account = await open_account(tx, chosen, name, default_catalog().currency)
+        if as_json:
+            terminal.print_json({"id": account.account_id, "name": account.name, "currency": account.currency})
+        else:
+            terminal.console().print(f"Opened {account.name}: [bold]{account.account_id}[/]")
+
+    run(work())
+
+
+@group.command("list")
+def list_accounts(as_json: Json = False, database: Database = None) -> None:
+    """List all accounts with their balances."""
+
+    async def work() -> None:
+        async with open_store(database) as (store, settings), store.read(clock_of(settings)()) as tx:
+            found = [(account, await tx.ledger.wallet(account.account_id)) for account in await tx.accounts.all()]
+        rows = [
+            {
+                "id": account.account_id,
+                "name": account.name,
+                "status": account.status,
+                "currency": wallet.currency,
+                "available": format_micros(wallet.available_micros),
+                "reserved": format_micros(wallet.reserved_micros),
+                "created_at": iso(account.created_at),
+            }
+            for account, wallet in found
+        ]
+        if as_json:
+            terminal.print_json(rows)
+        elif rows:
+            columns = ("id", "name", "status", "currency", "available", "reserved")
+            cells = [[row[column] for column in columns] for row in rows]
+            terminal.console().print(terminal.table("Accounts", columns, cells, right=("available", "reserved")))
+        else:
+            terminal.console().print("No account yet. Open one: billing-mcp accounts create NAME")
+
+    run(work())
+
+
+@group.command()
+def topup(
+    account_id: AccountArgument,
+    amount: Annotated[str, typer.Argument(help="For example 50.00.")],
+    database: Database = None,
+) -> None:
+    """Credit a wallet with money that you have received outside, such as a bank transfer."""
+
+    async def work() -> None:
+        try:
+            amount_micros = parse_micros(amount)
+        except ValueError as error:
+            raise InvalidArgument(str(error), field="amount") from None
+        async with open_store(database) as (store, settings), store.write(clock_of(settings)()) as tx:
+            transaction = await receive_payment(tx, str(account_id), amount_micros, provider="manual")
+        balance = format_micros(transaction.balance_after_micros)
+        terminal.console().print(f"Credited. The balance is [bold]{balance} {transaction.currency}[/].")
+
+    run(work())
+
+
+@group.command()
+def count(
+    account_id: AccountArgument,
+    component: Annotated[ComponentType, typer.Argument(help="What plans charge by.")],
+    quantity: Annotated[int, typer.Argument(min=0, max=1_000_000_000)],
+    since: Annotated[str | None, typer.Option("--from", metavar="DATE", help="Default: today (UTC).")] = None,
+    database: Database = None,
+) -> None:
+    """Say how many mailboxes or proxies an account has, from a day on."""
+
+    async def work() -> None:
+        async with open_store(database) as (store, settings):
+            now = clock_of(settings)()
+            try:
+                day = date.fromisoformat(since) if since else now.date()
+            except ValueError:
+                message = f"--from must be an ISO date, such as 2026-03-01; got {since!r}"
+                raise InvalidArgument(message, field="from") from None
+            async with store.write(now) as tx:
+                await count_components(tx, str(account_id), component, quantity, day)
+        terminal.console().print(f"{quantity} of component {component} from {day.isoformat()} on.")
+
+    run(work())

@@ -1,0 +1,188 @@
+"""Owns the top of the command line: serve, demo, run and call."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from billing_mcp import __version__, terminal
+from billing_mcp.app import clock_of
+from billing_mcp.cli import accounts, audit, db, keys
+from billing_mcp.cli.common import (
+    Database,
+    IdempotencyKey,
+    Json,
+    Preview,
+    finish,
+    open_app,
+    open_store,
+    run,
+    settings_with,
+)
+from billing_mcp.demo.history import STORIES, seed_demo
+from billing_mcp.demo.show import show_demo
+from billing_mcp.domain.errors import InvalidArgument
+from billing_mcp.faces.mcp import build_server
+from billing_mcp.kernel.registry import Operation
+from billing_mcp.logs import configure_logs
+from billing_mcp.operations import REGISTRY
+from billing_mcp.sandbox.typing_text import type_text
+from billing_mcp.settings import parse_permissions
+
+app = typer.Typer(
+    name="billing-mcp",
+    help="A billing server that AI agents operate and finance teams trust.",
+    epilog="Start here: billing-mcp demo",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(accounts.group, name="accounts")
+app.add_typer(keys.group, name="keys")
+app.add_typer(db.group, name="db")
+app.add_typer(audit.group, name="audit")
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+@app.callback()
+def _start(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more, on standard error.")] = False,
+) -> None:
+    configure_logs(level=logging.INFO if verbose else logging.WARNING)
+    if version:
+        sys.stdout.write(f"billing-mcp {__version__}\n")
+        raise typer.Exit
+
+
+@app.command()
+def serve(
+    permissions: Annotated[
+        str | None,
+        typer.Option(
+            envvar="BILLING_MCP_PERMISSIONS", metavar="LIST", help="What agents may do: view, manage or view,manage."
+        ),
+    ] = None,
+    read_only: Annotated[
+        bool | None, typer.Option("--read-only", help="Nothing that changes anything exists for agents.")
+    ] = None,
+    database: Database = None,
+) -> None:
+    """Serve agents over MCP on standard input and output.
+
+    The agent is the key in BILLING_MCP_KEY; without one, it is you, on all accounts of the database.
+    """
+
+    async def work() -> None:
+        settings = settings_with(database=database, permissions=permissions, read_only=read_only)
+        try:
+            parse_permissions(settings.permissions)
+        except ValueError as error:
+            raise InvalidArgument(str(error), field="permissions") from None
+        await build_server(settings).run_stdio_async()
+
+    run(work())
+
+
+@app.command()
+def demo(
+    seed_only: Annotated[bool, typer.Option("--seed-only", help="Only fill the database; serve it yourself.")] = False,
+    database: Database = None,
+) -> None:
+    """Watch an agent read a wallet, preview a change of plan, and commit it.
+
+    Without --database everything happens in a new temporary one. With --seed-only the three demo
+    accounts go into your own default database.
+    """
+
+    async def work(target: str | None) -> None:
+        out = terminal.console()
+        async with open_store(target) as (store, settings):
+            with terminal.progress("Living through six months of billing") as bar:
+                task = bar.add_task("")
+                clock = clock_of(settings)
+                new = await seed_demo(store, clock(), progress=lambda d, n: bar.update(task, completed=d, total=n))
+        names = ", ".join(story.name for story in STORIES)
+        out.print(f"{'Seeded' if new else 'Already there'}: [bold]{names}[/]")
+        if seed_only:
+            out.print("Serve them with: [bold]billing-mcp serve[/]")
+            return
+        await show_demo(settings.database, out)
+        out.print("Your turn: [bold]billing-mcp demo --seed-only[/], then connect an agent as the README shows.")
+
+    if database is not None or seed_only:
+        run(work(database))
+    else:
+        with tempfile.TemporaryDirectory(prefix="billing-mcp-demo-") as folder:
+            run(work(str(Path(folder) / "demo.db")))
+
+
+@app.command("run")
+def run_script(
+    file: Annotated[typer.FileText, typer.Argument(metavar="FILE|-", help="The script; - reads standard input.")],
+    preview: Preview = False,
+    idempotency_key: IdempotencyKey = "",
+    as_json: Json = False,
+    database: Database = None,
+) -> None:
+    """Run a script as an agent would, as one transaction."""
+
+    async def work() -> None:
+        async with open_app(database) as opened:
+            principal = await opened.principal()
+            source = file.read()
+            answer = await opened.run_script(principal, source, preview=preview, idempotency_key=idempotency_key)
+        finish(answer, as_json=as_json)
+
+    run(work())
+
+
+@app.command()
+def call(
+    function: Annotated[str, typer.Argument(metavar="FUNCTION", help="For example billing.wallet_balance.get.")],
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
+    preview: Preview = False,
+    idempotency_key: IdempotencyKey = "",
+    as_json: Json = False,
+    database: Database = None,
+) -> None:
+    """Call one billing function: an execution of a single call."""
+
+    async def work() -> None:
+        parsed = parse_arguments(function, arguments or [])
+        async with open_app(database) as opened:
+            principal = await opened.principal()
+            answer = await opened.call(principal, function, parsed, preview=preview, idempotency_key=idempotency_key)
+        finish(answer, as_json=as_json)
+
+    run(work())
+
+
+def parse_arguments(function: str, arguments: list[str]) -> dict[str, object]:
+    """The arguments in texts such as `page=2`, by the function's own types. Raises InvalidArgument."""
+    operation = REGISTRY.get(function)
+    parsed: dict[str, object] = {}
+    for argument in arguments:
+        name, separator, text = argument.partition("=")
+        if not separator:
+            raise InvalidArgument(f"{argument!r} is not of the form name=value", field=argument)
+        parsed[name] = _value(operation, name, text)
+    return parsed
+
+
+def _value(operation: Operation | None, name: str, text: str) -> object:
+    types = {p.name: type_text(p.annotation) for p in operation.parameters} if operation else {}
+    wanted = types.get(name, "str")
+    if wanted == "int" and text.lstrip("-").isdecimal():
+        return int(text)
+    if wanted == "bool" and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    return None if text == "null" and "None" in wanted else text

@@ -1,0 +1,128 @@
+"""Owns what all commands share: options, settings, and errors as one line and an exit code.
+
+Exit codes: 1 failed, 2 usage, 3 refused, 4 unavailable, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Annotated, Any, TypeVar
+
+import typer
+from pydantic import ValidationError
+
+from billing_mcp import terminal
+from billing_mcp.app import App
+from billing_mcp.domain.errors import (
+    ERRORS,
+    BillingError,
+    Conflict,
+    Internal,
+    InvalidArgument,
+    ScriptFailed,
+    Unavailable,
+)
+from billing_mcp.kernel.answer import Answer
+from billing_mcp.settings import Settings
+from billing_mcp.store.store import Store
+
+T = TypeVar("T")
+
+Database = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        envvar="BILLING_MCP_DATABASE",
+        metavar="URL",
+        help="A SQLite file, or postgresql://user@host/name. Default: a file of your own.",
+        rich_help_panel="Database",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+Preview = Annotated[bool, typer.Option("--preview", help="Run it, show what it would change, and roll back.")]
+IdempotencyKey = Annotated[
+    str, typer.Option("--idempotency-key", metavar="KEY", help="With the same key it happens once.")
+]
+
+
+def settings_with(**overrides: Any) -> Settings:
+    """Settings from the environment, with the command's options on top. Raises InvalidArgument."""
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        name = f"BILLING_MCP_{'.'.join(str(part) for part in problem['loc']).upper()}"
+        raise InvalidArgument(f"{name}: {problem['msg']}; got {problem['input']!r}", field=name) from None
+
+
+@asynccontextmanager
+async def open_store(database: str | None) -> AsyncIterator[tuple[Store, Settings]]:
+    """The store of the settings, for commands that run no script."""
+    settings = settings_with(database=database)
+    settings.ensure_database_folder()
+    store = await Store.open(settings.database)
+    try:
+        yield store, settings
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def open_app(database: str | None) -> AsyncIterator[App]:
+    """The app of the settings."""
+    async with App.open(settings_with(database=database)) as app:
+        yield app
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's work; what goes wrong ends in one line on standard error and an exit code."""
+    with errors_as_exit_codes():
+        return asyncio.run(work)
+
+
+@contextmanager
+def errors_as_exit_codes() -> Iterator[None]:
+    """Turn errors into one line and an exit code."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        found = group.subgroup(BillingError)
+        if found is None:
+            raise
+        _leave(_first(found))
+    except BillingError as error:
+        _leave(error)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def finish(answer: Answer, *, as_json: bool) -> None:
+    """Print the answer to an execution, and exit with what it means."""
+    if as_json:
+        terminal.print_json(answer.to_dict())
+    else:
+        terminal.console().print(*terminal.answer(answer), sep="\n")
+    if answer.error is not None:
+        raise typer.Exit(exit_code(ERRORS[answer.error.code]))
+
+
+def exit_code(kind: type[BillingError]) -> int:
+    """The exit code of a kind of error."""
+    if issubclass(kind, InvalidArgument):
+        return 2
+    if issubclass(kind, Unavailable | Conflict):
+        return 4
+    return 1 if issubclass(kind, ScriptFailed | Internal) else 3
+
+
+def _leave(error: BillingError) -> None:
+    terminal.print_error(error.code, error.message, error.hint)
+    raise typer.Exit(exit_code(type(error)))
+
+
+def _first(group: BaseExceptionGroup[BillingError]) -> BillingError:
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

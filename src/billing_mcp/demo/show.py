@@ -1,0 +1,50 @@
+"""Owns the demo: the real server as a subprocess, an agent's scripts through a real MCP client."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.resources import files
+from typing import Any
+
+from mcp import Client
+from mcp.client.stdio import StdioServerParameters
+from rich.console import Console
+
+from billing_mcp import terminal
+from billing_mcp.kernel.answer import Answer
+
+_STEPS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
+    ("1. Read", "The agent looks at the wallet and compares the plans. Reading changes nothing.", "read.py", {}),
+    (
+        "2. Preview",
+        "It writes the change, and runs it with preview=true: it really runs, and is rolled back.",
+        "change.py",
+        {"preview": True},
+    ),
+    (
+        "3. Commit",
+        "The same script, for good. The idempotency key makes it safe to send again: it happens once.",
+        "change.py",
+        {"idempotency_key": "demo-plan-change"},
+    ),
+)
+
+
+async def show_demo(database: str, out: Console) -> None:
+    """Run the demo's three scripts on a seeded database, and print what happens."""
+    settings = {name: value for name, value in os.environ.items() if name.startswith("BILLING_MCP_")}
+    server = StdioServerParameters(
+        command=sys.executable, args=["-m", "billing_mcp", "serve", "--database", database], env=settings
+    )
+    async with Client(server) as client:
+        tools = (await client.list_tools()).tools
+        out.print(f"Connected to [bold]billing-mcp[/] over MCP. Its only tool is [bold]{tools[0].name}[/].\n")
+        for title, what, name, options in _STEPS:
+            source = files("billing_mcp.demo").joinpath("scripts", name).read_text("utf-8")
+            out.rule(f"[bold]{title}[/]", align="left", style="dim")
+            out.print(what, style="dim")
+            out.print(terminal.script(source))
+            result = await client.call_tool("execute", {"code": source, **options})
+            out.print(*terminal.answer(Answer.model_validate(result.structured_content)), sep="\n")
+            out.print()

@@ -1,0 +1,102 @@
+"""Owns what people read in a terminal: answers, tables and errors. Machines read JSON instead."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from billing_mcp.kernel.answer import Answer, Effects
+
+_INDENT = (0, 0, 0, 2)
+_PLAIN_WIDTH = 110
+_MARKS = {"completed": "[green]✔[/]", "previewed": "[cyan]◌[/]", "failed": "[red]✘[/]"}
+
+
+def console() -> Console:
+    """The console for standard output; of a steady width where nobody's window decides."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
+
+
+def error_console() -> Console:
+    """The console for standard error."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """A JSON document on standard output."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def print_error(code: str, message: str, hint: str | None) -> None:
+    """An error in one line on standard error."""
+    line = Text.assemble(("error", "bold red"), f" {code}: {message}")
+    if hint:
+        line.append(f" ({hint})", style="dim")
+    error_console().print(line)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> Table:
+    """A table with a title; columns named in `right` hold figures."""
+    result = Table(title=title, title_justify="left", header_style="bold", border_style="dim")
+    for column in columns:
+        result.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        result.add_row(*(Text(cell) for cell in row))
+    return result
+
+
+def progress(description: str) -> Progress:
+    """A progress bar on standard error, gone when it is done."""
+    columns = (TextColumn(description), BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, console=error_console(), transient=True)
+
+
+def script(source: str) -> RenderableType:
+    """A script, with line numbers."""
+    return Padding(Syntax(source.rstrip(), "python", line_numbers=True, background_color="default"), _INDENT)
+
+
+def answer(value: Answer) -> Iterable[RenderableType]:
+    """An answer: what it says, what it printed, what it changed, and why it failed."""
+    changed = "changed" if value.changed else "nothing was changed"
+    yield Text.from_markup(f"{_MARKS[value.status]} [bold]{value.status}[/], {changed}  [dim]{value.execution_id}[/]")
+    if value.output:
+        yield Padding(Text(value.output.rstrip(), style="italic"), _INDENT)
+    if value.result is not None:
+        text = value.result if isinstance(value.result, str) else json.dumps(value.result, indent=2, ensure_ascii=False)
+        yield Padding(Text(text), _INDENT)
+    if value.effects.wallets or value.effects.settings:
+        yield Padding(_effects(value.effects, would=value.status == "previewed"), _INDENT)
+    if value.error is not None:
+        yield Padding(_error(value), _INDENT)
+
+
+def _effects(effects: Effects, *, would: bool) -> Table:
+    rows = [
+        (wallet.account_id, f"{bucket} {wallet.currency}", amount)
+        for wallet in effects.wallets
+        for bucket, amount in (("available", wallet.available), ("reserved", wallet.reserved))
+        if amount != "0.00"
+    ]
+    rows += [(s.account_id, s.setting, f"{s.before or 'none'} → {s.after or 'none'}") for s in effects.settings]
+    return table("It would change" if would else "It changed", ("account", "what", "effect"), rows, right=("effect",))
+
+
+def _error(value: Answer) -> Text:
+    text = Text()
+    if value.error is not None:
+        text.append(f"{value.error.code}: ", style="bold red").append(value.error.message)
+        if value.error.line is not None:
+            text.append(f"\nline {value.error.line}: {value.error.source or ''}")
+        if value.error.hint:
+            text.append(f"\n{value.error.hint}", style="dim")
+    return text
