@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from billing_mcp.domain.accrual import ComponentCount, Plan, PlanSpan, accrue, total_micros
 from billing_mcp.domain.ledger import LineItem
 from billing_mcp.domain.periods import period_of
-
-from .builders import MAILBOX, MAILBOX_COUNT, PLANS, PROPERTY, PROXY, cost_of_day, day, eur, mailboxes
+from tests.domain.builders import MAILBOX, MAILBOX_COUNT, PLANS, PROPERTY, PROXY, cost_of_day, day, eur, mailboxes
 
 START = date(2027, 11, 20)  # what is generated runs over the leap February of 2028
 OFFSETS = st.integers(min_value=0, max_value=200)

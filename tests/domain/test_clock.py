@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing_mcp.domain.clock import from_epoch_us, iso, start_of, system_clock, to_epoch_us
-
-from .builders import PROPERTY, moment
+from tests.domain.builders import PROPERTY, moment
 
 MOMENTS = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))  # noqa: DTZ001
 ZONES = st.integers(min_value=-14 * 60, max_value=14 * 60).map(lambda m: timezone(timedelta(minutes=m)))

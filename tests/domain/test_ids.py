@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from billing_mcp.domain.clock import to_epoch_us
 from billing_mcp.domain.ids import derived_id, new_id
-
-from .builders import PROPERTY, moment
+from tests.domain.builders import PROPERTY, moment
 
 NOON = moment("2026-06-12T12:00")
 MOMENTS = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001

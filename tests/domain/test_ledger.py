@@ -29,8 +29,7 @@ from billing_mcp.domain.ledger import (
     line_items_to_json,
     sums_by_currency,
 )
-
-from .builders import ACCOUNT, PROPERTY, eur, moment
+from tests.domain.builders import ACCOUNT, PROPERTY, eur, moment
 
 NOON = moment("2026-06-12T12:00")
 LINE = LineItem(
@@ -248,9 +247,7 @@ def test_lines_that_were_stored_are_read_as_they_were(lines: tuple[LineItem, ...
 
 
 AMOUNTS = st.integers(min_value=1, max_value=500).map(lambda cents: f"{cents // 100}.{cents % 100:02d}")
-WISHES = st.builds(
-    lambda make, amount: make(amount), st.sampled_from([topup, charge, hold, release, capture]), AMOUNTS
-)
+WISHES = st.builds(lambda make, amount: make(amount), st.sampled_from([topup, charge, hold, release, capture]), AMOUNTS)
 
 
 @PROPERTY

@@ -18,8 +18,7 @@ from billing_mcp.domain.money import (
     parse_micros,
     round_to_cents,
 )
-
-from .builders import PROPERTY
+from tests.domain.builders import PROPERTY
 
 AMOUNTS = st.integers(min_value=-(10**18) + 1, max_value=10**18 - 1)
 

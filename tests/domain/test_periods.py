@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing_mcp.domain.periods import Period, period_of, split_by_period
-
-from .builders import PROPERTY, day
+from tests.domain.builders import PROPERTY, day
 
 DAYS = st.dates(date(1999, 12, 1), date(2101, 3, 1))
 ANCHORS = st.integers(min_value=1, max_value=31)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
+import atexit
+import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pydantic_monty import AsyncMonty, AsyncMontySession, ExternalModule
@@ -47,13 +49,12 @@ class Sandbox:
 
     async def start(self) -> None:
         """Start the first worker."""
+        _outlive_threads()
         await self._pool.__aenter__()
 
     async def close(self) -> None:
         """Stop the workers."""
         await self._pool.__aexit__(None, None, None)
-        # The pool's threads end a little later; an interpreter that exits before them aborts.
-        await asyncio.sleep(0.2)
 
     async def open_session(self, stack: AsyncExitStack, host: Host, *, type_check: bool) -> AsyncMontySession:
         """A session in which `billing` can be imported, closed together with the stack.
@@ -86,6 +87,12 @@ class Sandbox:
                 attributes[resource.name] = ExternalModule(functions, stubs=namespace_stub(resource))
             self._modules[names] = ExternalModule(attributes, stubs=root_stub(registry))
         return self._modules[names]
+
+
+@cache
+def _outlive_threads() -> None:
+    """A pool's threads end a little after it; an interpreter that exits before them aborts."""
+    atexit.register(time.sleep, 0.2)
 
 
 def _suspends() -> None:

@@ -1,0 +1,175 @@
+"""`billing-mcp accounts`: opening accounts, and what the platform does with them."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+
+from tests.cli.conftest import LOGISTICS, MAIL, NOBODY, NOW, Cli
+
+
+def test_an_account_that_is_opened_is_listed_with_an_empty_wallet(cli: Cli, database: str) -> None:
+    opened = cli("accounts", "create", "Northwind Mail", "--json", "--database", database).json
+
+    assert cli("accounts", "list", "--json", "--database", database).json == [
+        {
+            "id": opened["id"],
+            "name": "Northwind Mail",
+            "status": "active",
+            "currency": "EUR",
+            "available": "0.00",
+            "reserved": "0.00",
+            "created_at": NOW,
+        }
+    ]
+    assert opened == {"id": str(UUID(opened["id"])), "name": "Northwind Mail", "currency": "EUR"}
+
+
+def test_people_are_told_the_id_of_the_account_they_opened(cli: Cli, sqlite: str) -> None:
+    opened = cli("accounts", "create", "Northwind Mail", "--id", MAIL, "--database", sqlite)
+
+    assert (opened.exit_code, opened.words) == (0, f"Opened Northwind Mail: {MAIL}")
+
+
+def test_accounts_are_listed_oldest_first(cli: Cli, database: str) -> None:
+    cli("accounts", "create", "Later", "--database", database)
+    cli("accounts", "create", "Earlier", "--database", database, BILLING_MCP_NOW="2026-03-11T10:00:00Z")
+
+    listed = cli("accounts", "list", "--json", "--database", database).json
+
+    assert [row["name"] for row in listed] == ["Earlier", "Later"]
+
+
+def test_people_see_a_table_of_all_accounts_with_their_balances(cli: Cli, lived: str) -> None:
+    listed = cli("accounts", "list", "--database", lived)
+
+    assert listed.exit_code == 0
+    assert f"{MAIL} Northwind Mail active EUR" in listed.words
+    assert f"{LOGISTICS} Heron Logistics active EUR" in listed.words
+    assert "Quill & Crane Studio past_due EUR 0.00 0.00" in listed.words
+    assert "\x1b" not in listed.stdout
+
+
+def test_a_database_without_accounts_lists_none_and_says_how_to_open_one(cli: Cli, database: str) -> None:
+    assert cli("accounts", "list", "--json", "--database", database).json == []
+    assert "billing-mcp accounts create NAME" in cli("accounts", "list", "--database", database).words
+
+
+@pytest.mark.parametrize("name", ["Zoë & Søn 株式会社", "[red]Ltd[/red]", "'; DROP TABLE accounts; --", '"x"\\n'])
+def test_a_name_is_kept_and_shown_as_it_was_given(cli: Cli, sqlite: str, name: str) -> None:
+    cli("accounts", "create", name, "--json", "--database", sqlite)
+
+    assert [row["name"] for row in cli("accounts", "list", "--json", "--database", sqlite).json] == [name]
+    assert name in cli("accounts", "list", "--database", sqlite).words
+
+
+@pytest.mark.parametrize("name", ["", "   ", "\t\n"])
+def test_an_account_has_a_name(cli: Cli, sqlite: str, name: str) -> None:
+    cli("accounts", "create", name, "--database", sqlite).refused("invalid_argument", 2)
+
+    assert cli("accounts", "list", "--json", "--database", sqlite).json == []
+
+
+@pytest.mark.parametrize(
+    ("amount", "balance"),
+    [("25", "125.00"), ("0.01", "100.01"), ("0.000001", "100.000001"), ("999999999999.999999", "1000000000099.999999")],
+)
+def test_a_topup_credits_the_wallet_to_the_micro(
+    cli: Cli, database: str, account: str, amount: str, balance: str
+) -> None:
+    credited = cli("accounts", "topup", account, amount, "--database", database)
+
+    assert (credited.exit_code, credited.words) == (0, f"Credited. The balance is {balance} EUR.")
+    assert cli("accounts", "list", "--json", "--database", database).json[0]["available"] == balance
+
+
+@pytest.mark.parametrize(
+    "amount", ["0", "0.00", "-5", "abc", "", "1.1234567", "1e3", "NaN", "Infinity", "1,50", " 5", "9" * 13, "0x10"]
+)
+def test_a_topup_is_a_positive_decimal_amount(cli: Cli, lived: str, amount: str) -> None:
+    before = cli("accounts", "list", "--json", "--database", lived).json
+
+    cli("accounts", "topup", "--database", lived, "--", MAIL, amount).refused("invalid_argument", 2)
+
+    assert cli("accounts", "list", "--json", "--database", lived).json == before
+
+
+def test_a_topup_of_an_account_that_does_not_exist_is_refused(cli: Cli, database: str) -> None:
+    refused = cli("accounts", "topup", NOBODY, "5.00", "--database", database).refused("not_found", 3)
+
+    assert NOBODY in refused.stderr
+
+
+def _quantity(cli: Cli, database: str, component: str, now: str = NOW) -> int:
+    arguments = ("billing.plans.list", f"account_id={MAIL}", "--json", "--database", database)
+    answer = cli("call", *arguments, BILLING_MCP_NOW=now).json
+    (found,) = [
+        each["quantity"]
+        for plan in answer["result"]["items"]
+        for each in plan["components"]
+        if each["component_type"] == component
+    ]
+    return int(found)
+
+
+def test_a_count_holds_from_today_on(cli: Cli, database: str, account: str) -> None:
+    counted = cli("accounts", "count", account, "mailbox", "12", "--database", database)
+
+    assert (counted.exit_code, "2026-03-12" in counted.words) == (0, True)
+    assert _quantity(cli, database, "mailbox") == 12
+    assert _quantity(cli, database, "mailbox", "2026-03-11T23:59:59Z") == 0
+
+
+def test_a_count_may_be_dated_ahead(cli: Cli, sqlite: str) -> None:
+    cli("accounts", "create", "Northwind Mail", "--id", MAIL, "--database", sqlite)
+    cli("accounts", "count", MAIL, "proxy", "3", "--from", "2026-04-01", "--database", sqlite)
+
+    assert _quantity(cli, sqlite, "proxy") == 0
+    assert _quantity(cli, sqlite, "proxy", "2026-04-01T00:00:00Z") == 3
+
+
+def test_the_last_count_of_a_day_is_the_one_that_counts(cli: Cli, sqlite: str) -> None:
+    cli("accounts", "create", "Northwind Mail", "--id", MAIL, "--database", sqlite)
+    for quantity in ("5", "7"):
+        cli("accounts", "count", MAIL, "mailbox", quantity, "--database", sqlite)
+
+    assert _quantity(cli, sqlite, "mailbox") == 7
+
+
+def test_a_day_that_is_charged_cannot_be_counted_again(cli: Cli, lived: str) -> None:
+    refused = cli("accounts", "count", MAIL, "mailbox", "1", "--from", "2026-02-28", "--database", lived)
+
+    assert "2026-03-01" in refused.refused("period_settled", 3).stderr
+    assert cli("accounts", "count", MAIL, "mailbox", "1", "--from", "2026-03-01", "--database", lived).exit_code == 0
+
+
+@pytest.mark.parametrize("day", ["yesterday", "2026-02-30", "12.03.2026", "2026-3-1"])
+def test_a_count_is_dated_with_an_iso_day(cli: Cli, lived: str, day: str) -> None:
+    refused = cli("accounts", "count", MAIL, "mailbox", "1", "--from", day, "--database", lived)
+
+    assert day in refused.refused("invalid_argument", 2).stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("topup", "not-a-uuid", "5.00"),
+        ("topup", MAIL),
+        ("topup", MAIL, "5.00", "EUR"),
+        ("count", MAIL, "rocket", "1"),
+        ("count", MAIL, "mailbox", "many"),
+        ("count", MAIL, "mailbox", "1000000001"),
+        ("count", "--", MAIL, "mailbox", "-1"),
+        ("create", "Name", "--id", "not-a-uuid"),
+        ("create",),
+    ],
+)
+def test_arguments_that_make_no_sense_are_a_usage_error(cli: Cli, lived: str, arguments: tuple[str, ...]) -> None:
+    before = cli("accounts", "list", "--json", "--database", lived).json
+    command, *rest = arguments
+
+    outcome = cli("accounts", command, "--database", lived, *rest)
+
+    assert (outcome.exit_code, outcome.stdout) == (2, "")
+    assert cli("accounts", "list", "--json", "--database", lived).json == before

@@ -1,0 +1,143 @@
+"""Authority is checked at each call, for every function there is, whatever the script says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from billing_mcp.kernel.answer import Answer
+from billing_mcp.kernel.principal import Permission, Principal
+from billing_mcp.operations import REGISTRY
+from tests.world import World
+
+VIEWER = Principal("viewer", frozenset({Permission.VIEW}))
+MANAGER = Principal("manager", frozenset(Permission))
+NOBODY = Principal("nobody", frozenset())
+
+ARGUMENTS = {"billing.plan.change": ", plan_id='smtp_per_proxy'"}
+
+FUNCTIONS = pytest.mark.parametrize("function", list(REGISTRY))
+MANAGE_FUNCTIONS = pytest.mark.parametrize("function", [o.name for o in REGISTRY.values() if o.writes])
+
+
+def script(function: str, account_id: str) -> str:
+    return f"{function}(account_id={account_id!r}{ARGUMENTS.get(function, '')})"
+
+
+def code_of(answer: Answer) -> str | None:
+    return answer.error.code if answer.error else None
+
+
+async def ready_account(world: World) -> str:
+    """An account on which every function works: a change is pending, and can be undone or replaced."""
+    account_id = await world.account(funds="10.00", plan="smtp_per_mailbox")
+    later = (world.clock.now + timedelta(days=3)).date().isoformat()
+    await world.must(
+        f"billing.plan.change(account_id={account_id!r}, plan_id='smtp_per_proxy', effective_date={later!r})"
+    )
+    return account_id
+
+
+@FUNCTIONS
+async def test_a_manager_may_call_every_function(world: World, function: str) -> None:
+    account_id = await ready_account(world)
+
+    answer = await world.run(script(function, account_id), MANAGER)
+
+    assert code_of(answer) is None
+    assert answer.changed == REGISTRY[function].writes
+
+
+@FUNCTIONS
+async def test_a_viewer_may_call_what_only_reads(world: World, function: str) -> None:
+    account_id = await ready_account(world)
+    before = await world.snapshot(account_id)
+
+    answer = await world.run(script(function, account_id), VIEWER)
+
+    assert code_of(answer) == ("permission_denied" if REGISTRY[function].writes else None)
+    assert await world.snapshot(account_id) == before
+
+
+@FUNCTIONS
+async def test_without_permissions_nothing_may_be_called(world: World, function: str) -> None:
+    account_id = await ready_account(world)
+
+    assert code_of(await world.run(script(function, account_id), NOBODY)) == "permission_denied"
+
+
+@FUNCTIONS
+async def test_an_account_that_is_not_granted_does_not_exist(world: World, function: str) -> None:
+    mine, foreign = await ready_account(world), await ready_account(world)
+    before = await world.snapshot(foreign)
+    stranger = replace(MANAGER, account_ids=frozenset({mine}))
+
+    refused = await world.run(script(function, foreign), stranger)
+    missing = await world.run(script(function, "0190c0de-ffff-7000-8000-000000000001"), stranger)
+
+    assert refused.error is not None
+    assert missing.error is not None
+    assert refused.error.code == "not_found"
+    assert missing.error.message.replace("0190c0de-ffff-7000-8000-000000000001", foreign) == refused.error.message
+    assert await world.snapshot(foreign) == before
+    assert code_of(await world.run(script(function, mine), stranger)) is None
+
+
+@FUNCTIONS
+async def test_a_foreign_account_in_capitals_does_not_exist_either(world: World, function: str) -> None:
+    mine, foreign = await ready_account(world), await ready_account(world)
+    stranger = replace(MANAGER, account_ids=frozenset({mine}))
+
+    assert code_of(await world.run(script(function, foreign.upper()), stranger)) == "not_found"
+
+
+@FUNCTIONS
+async def test_an_account_that_nobody_opened_is_not_found(world: World, function: str) -> None:
+    answer = await world.run(script(function, "0190c0de-ffff-7000-8000-000000000001"), MANAGER)
+
+    assert code_of(answer) == "not_found"
+
+
+@FUNCTIONS
+async def test_an_expired_credential_may_call_nothing(world: World, function: str) -> None:
+    account_id = await ready_account(world)
+    expired = replace(MANAGER, expires_at=world.clock.now)
+
+    assert code_of(await world.run(script(function, account_id), expired)) == "key_expired"
+    assert (
+        code_of(
+            await world.run(
+                script(function, account_id), replace(MANAGER, expires_at=world.clock.now + timedelta(days=1))
+            )
+        )
+        is None
+    )
+
+
+@MANAGE_FUNCTIONS
+async def test_for_a_read_only_principal_no_manage_function_exists(world: World, function: str) -> None:
+    account_id = await ready_account(world)
+    reader = replace(MANAGER, read_only=True)
+
+    assert code_of(await world.run(script(function, account_id), reader)) == "unknown_function"
+    assert code_of(await world.app.call(reader, function, {"account_id": account_id})) == "unknown_function"
+    assert function not in str((await world.run("billing.help()", reader)).result)
+
+
+async def test_a_script_cannot_reach_a_manage_function_by_a_detour(world: World) -> None:
+    account_id = await ready_account(world)
+    before = await world.snapshot(account_id)
+    detour = f"""
+call = getattr(billing.plan, "can" + "cel")
+try:
+    call(account_id={account_id!r})
+except PermissionError as error:
+    print(error)
+"""
+    answer = await world.run(detour, VIEWER)
+
+    assert answer.output.startswith("permission_denied: ")
+    assert not answer.changed
+    assert await world.snapshot(account_id) == before

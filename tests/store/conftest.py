@@ -1,0 +1,32 @@
+"""Databases in the states that tests of the store begin with."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from itertools import count
+
+import asyncpg
+import pytest
+
+from billing_mcp.store.store import Store
+
+_names = count(1)
+
+
+@pytest.fixture
+async def empty_postgresql(postgresql_server: str) -> str:
+    """The URL of a PostgreSQL database without any table."""
+    name = f"billing_empty_{next(_names)}"
+    connection = await asyncpg.connect(postgresql_server)
+    await connection.execute(f"CREATE DATABASE {name}")
+    await connection.close()
+    return postgresql_server.replace("/postgres?", f"/{name}?")
+
+
+@pytest.fixture
+async def second_store(database: str, store: Store) -> AsyncIterator[Store]:
+    """Another server on the database of `store`."""
+    assert store.url.database
+    second = await Store.open(database)
+    yield second
+    await second.close()

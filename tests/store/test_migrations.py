@@ -1,0 +1,157 @@
+"""One chain of migrations: the same schema on both databases, applied once whoever comes first."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from asyncio.subprocess import PIPE
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect
+from sqlmodel import SQLModel
+
+from billing_mcp.store import migrate
+from billing_mcp.store.migrate import HEAD, upgrade_database
+from billing_mcp.store.store import Store
+from tests.store.books import ACCOUNT, LIFE, audit, history, open_books, raw_connection
+
+PROJECT = Path(__file__).parents[2]
+OPENS = """
+import asyncio, sys
+from billing_mcp.store.store import Store
+
+async def main():
+    print("ready", flush=True)
+    sys.stdin.readline()
+    store = await Store.open(sys.argv[1])
+    await store.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def empty(request: pytest.FixtureRequest, kind: str) -> str:
+    """A database without any table, of each kind in turn."""
+    url: str = request.getfixturevalue("sqlite" if kind == "sqlite" else "empty_postgresql")
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def scripts() -> ScriptDirectory:
+    config = Config()
+    config.set_main_option("script_location", "billing_mcp.store:migrations")
+    return ScriptDirectory.from_config(config)
+
+
+async def tables_of(database: str) -> list[tuple[str]]:
+    async with raw_connection(database) as run:
+        if "://" in database:
+            return await run("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'")
+        return await run("SELECT name FROM sqlite_master")
+
+
+def test_there_is_one_head_and_the_program_names_it() -> None:
+    assert scripts().get_heads() == [HEAD]
+
+
+def test_every_revision_follows_from_the_one_before() -> None:
+    revisions = [revision.revision for revision in scripts().walk_revisions("base", "heads")]
+
+    assert revisions[0] == HEAD
+    assert len(set(revisions)) == len(revisions) == len(list(Path(scripts().versions).glob("*.py")))
+
+
+async def test_the_migrated_schema_is_that_of_the_models(store: Store) -> None:
+    def differences(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return list(compare_metadata(context, SQLModel.metadata))
+
+    async with store._writer.connect() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+async def test_the_migrated_keys_are_those_of_the_models(store: Store) -> None:
+    def primary_keys(connection: Connection) -> dict[str, list[str]]:
+        found = inspect(connection)
+        return {name: found.get_pk_constraint(name)["constrained_columns"] for name in SQLModel.metadata.tables}
+
+    async with store._writer.connect() as connection:
+        keys = await connection.run_sync(primary_keys)
+
+    assert keys == {
+        name: [column.name for column in table.primary_key.columns] for name, table in SQLModel.metadata.tables.items()
+    }
+    assert {key[0] for key in keys.values()} == {"account_id", "principal_id", "key_id"}
+
+
+async def test_an_upgrade_tells_what_it_found_and_doing_it_again_is_harmless(empty: str) -> None:
+    assert await upgrade_database(empty) == (None, HEAD)
+    store = await Store.open(empty)
+    posted = await open_books(store, *LIFE)
+
+    assert await upgrade_database(empty) == (HEAD, HEAD)
+
+    assert await history(store, ACCOUNT) == list(posted)
+    assert (await audit(store)).findings == ()
+    await store.close()
+
+
+async def test_an_upgrade_that_fails_leaves_the_database_as_it_was(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = migrate._run
+
+    def fail_at_the_end(connection: Connection) -> None:
+        original(connection)
+        raise LookupError
+
+    monkeypatch.setattr(migrate, "_run", fail_at_the_end)
+    with pytest.raises(LookupError):
+        await upgrade_database(empty)
+    monkeypatch.undo()
+
+    assert await tables_of(empty) == []
+    assert await upgrade_database(empty) == (None, HEAD)
+
+
+@pytest.mark.parametrize("servers", [8])
+async def test_tasks_that_upgrade_one_database_at_once_do_it_once(empty: str, servers: int) -> None:
+    done = await asyncio.gather(*(upgrade_database(empty) for _ in range(servers)))
+
+    assert sorted(before or "none" for before, _ in done) == [HEAD] * (servers - 1) + ["none"]
+    assert {after for _, after in done} == {HEAD}
+
+
+@pytest.mark.parametrize("attempt", range(3))
+async def test_tasks_that_open_one_new_sqlite_file_at_once_all_succeed(sqlite: str, attempt: int) -> None:
+    stores = await asyncio.gather(*(Store.open(sqlite) for _ in range(8)))
+
+    await open_books(stores[attempt], *LIFE)
+    for store in stores:
+        assert len(await history(store, ACCOUNT)) == len(LIFE)
+    await asyncio.gather(*(store.close() for store in stores))
+
+
+async def test_processes_that_open_one_new_sqlite_file_at_once_all_succeed(sqlite: str) -> None:
+    command = [sys.executable, "-c", OPENS, sqlite]
+    processes = [
+        await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=PROJECT)
+        for _ in range(8)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        await process.stdout.readline()  # it has started, and waits for the others
+
+    ended = await asyncio.gather(*(process.communicate(b"go\n") for process in processes))
+
+    assert ended == [(b"", b"")] * 8
+    assert [process.returncode for process in processes] == [0] * 8
+    assert await upgrade_database(sqlite) == (HEAD, HEAD)

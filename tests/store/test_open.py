@@ -1,0 +1,171 @@
+"""Opening a database: what is refused and how, and what holds on every connection."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from billing_mcp.domain.errors import InvalidArgument, NotFound, Unavailable
+from billing_mcp.store.engine import parse_database_url
+from billing_mcp.store.store import Store
+from tests.store.books import ACCOUNT, NOW, open_books, raw_connection, topup, wallet
+
+SECRET = "s3cret-pa55"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        ":memory:",
+        "sqlite://",
+        "sqlite:///",
+        "sqlite:///:memory:",
+        f"mysql://root:{SECRET}@host/billing",
+        f"oracle+nothing://root:{SECRET}@host/billing",
+        f"http://user:{SECRET}@host/billing",
+        f"://user:{SECRET}@host/billing",
+        f"not a scheme://user:{SECRET}@host",
+    ],
+)
+async def test_what_is_no_file_and_no_postgresql_is_refused_without_telling_secrets(url: str) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        await Store.open(url)
+
+    error = refused.value
+    assert (error.code, error.field) == ("invalid_database", "database")
+    assert error.hint is not None
+    assert "sqlite:///" in error.message
+    assert SECRET not in f"{error} {error.hint}"
+
+
+@pytest.mark.parametrize(
+    ("text_", "drivername", "database"),
+    [
+        ("billing.db", "sqlite+aiosqlite", "billing.db"),
+        ("/var/lib/billing.db", "sqlite+aiosqlite", "/var/lib/billing.db"),
+        ("sqlite:////var/lib/billing.db", "sqlite+aiosqlite", "/var/lib/billing.db"),
+        ("sqlite+pysqlite:///billing.db", "sqlite+aiosqlite", "billing.db"),
+        ("~/billing.db", "sqlite+aiosqlite", str(Path.home() / "billing.db")),
+        ("postgres://user@host/billing", "postgresql+asyncpg", "billing"),
+        ("postgresql://user@host/billing", "postgresql+asyncpg", "billing"),
+        ("postgresql+psycopg://user@host:5433/billing", "postgresql+asyncpg", "billing"),
+    ],
+)
+def test_a_path_or_url_is_one_of_two_databases(text_: str, drivername: str, database: str) -> None:
+    url = parse_database_url(text_)
+
+    assert (url.drivername, url.database) == (drivername, database)
+
+
+async def test_a_new_sqlite_file_is_created_and_ready(sqlite: str) -> None:
+    store = await Store.open(sqlite)
+    await open_books(store, topup("1.00"))
+    await store.close()
+
+    again = await Store.open(f"sqlite:///{sqlite}")
+    assert (await wallet(again)).available_micros == 1_000_000
+    await again.close()
+
+
+async def test_a_closed_sqlite_database_is_one_file_again(sqlite: str) -> None:
+    store = await Store.open(sqlite)
+    await open_books(store, topup("1.00"))
+    await wallet(store)
+
+    await store.close()
+
+    assert [path.name for path in Path(sqlite).parent.iterdir()] == ["billing.db"]
+
+
+async def test_a_postgresql_database_without_a_schema_is_outdated_and_left_alone(empty_postgresql: str) -> None:
+    with pytest.raises(Unavailable) as outdated:
+        await Store.open(empty_postgresql)
+
+    assert outdated.value.code == "schema_outdated"
+    assert "billing-mcp db upgrade" in str(outdated.value.hint)
+    async with raw_connection(empty_postgresql) as run:
+        assert await run("SELECT tablename FROM pg_tables WHERE schemaname = 'public'") == []
+
+
+async def test_a_postgresql_database_of_another_version_is_outdated(postgresql: str) -> None:
+    async with raw_connection(postgresql) as run:
+        await run("UPDATE alembic_version SET version_num = '0000'")
+
+    with pytest.raises(Unavailable, match="schema 0000") as outdated:
+        await Store.open(postgresql)
+
+    assert outdated.value.code == "schema_outdated"
+
+
+async def setting(engine: AsyncEngine, statement: str) -> object:
+    async with engine.connect() as connection:
+        return (await connection.execute(text(statement))).scalar_one()
+
+
+async def test_sqlite_connections_are_durable_and_check_foreign_keys(sqlite: str) -> None:
+    store = await Store.open(sqlite)
+    pragmas = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+    for engine in (store._writer, store._reader):
+        values = [await setting(engine, f"PRAGMA {pragma}") for pragma in pragmas]
+        assert values == ["wal", 2, 1, 5_000]
+    await store.close()
+
+
+async def test_every_sqlite_reader_is_configured_like_the_first(sqlite: str) -> None:
+    store = await Store.open(sqlite)
+    async with store.read(NOW) as a, store.read(NOW) as b, store.read(NOW) as c, store.read(NOW) as d:
+        for reader in (a, b, c, d):
+            for pragma, value in (("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)):
+                assert (await reader._connection.execute(text(f"PRAGMA {pragma}"))).scalar_one() == value
+    await store.close()
+
+
+async def test_a_sqlite_writer_holds_the_write_lock_before_its_first_statement(sqlite: str) -> None:
+    store = await Store.open(sqlite)
+    file = sqlite3.connect(sqlite, isolation_level=None, timeout=0)
+    async with store.write(NOW):
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            file.execute("BEGIN IMMEDIATE")
+    file.execute("BEGIN IMMEDIATE")
+    file.close()
+    await store.close()
+
+
+async def test_postgresql_connections_bound_every_wait(postgresql: str) -> None:
+    store = await Store.open(postgresql)
+    expected = {
+        "lock_timeout": "5s",
+        "statement_timeout": "15s",
+        "idle_in_transaction_session_timeout": "20s",
+        "application_name": "billing-mcp",
+    }
+    for engine in (store._writer, store._reader):
+        assert {name: await setting(engine, f"SHOW {name}") for name in expected} == expected
+    await store.close()
+
+
+async def test_postgresql_reads_are_repeatable_and_writes_are_not_read_only_after_them(postgresql: str) -> None:
+    store = await Store.open(postgresql)
+    statements = ("SHOW transaction_isolation", "SHOW transaction_read_only")
+    for _ in range(2):
+        async with store.read(NOW) as tx:
+            values = [(await tx._connection.execute(text(statement))).scalar_one() for statement in statements]
+            assert values == ["repeatable read", "on"]
+        async with store.write(NOW) as tx:
+            values = [(await tx._connection.execute(text(statement))).scalar_one() for statement in statements]
+            assert values == ["read committed", "off"]
+    await store.close()
+
+
+async def test_a_store_that_was_closed_can_be_opened_again(database: str) -> None:
+    for _ in range(2):
+        store = await Store.open(database)
+        async with store.read(NOW) as tx:
+            with pytest.raises(NotFound):
+                await tx.accounts.get(ACCOUNT)
+        await store.close()

@@ -1,0 +1,75 @@
+"""What derives from the code, and what the README claims, is what the code is."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from typing import Any
+
+import pytest
+
+from billing_mcp import __version__
+from billing_mcp.settings import Settings
+from tests import generated
+
+README = generated.README.read_text("utf-8")
+REWRITE = "review the change, then run: python -m tests.generated"
+
+
+def blocks(kind: str) -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+def test_the_readme_lists_the_functions_there_are() -> None:
+    assert generated.section(README, "functions") == generated.function_table(), REWRITE
+
+
+def test_the_readme_shows_what_the_demo_prints() -> None:
+    assert generated.section(README, "demo") == generated.demo_output(), REWRITE
+
+
+def test_what_agents_see_of_the_tool_is_reviewed() -> None:
+    assert generated.TOOLS_LIST.read_text("utf-8") == generated.tools_list(), REWRITE
+
+
+def test_the_readme_opens_with_one_line_for_the_demo_and_one_for_the_tests() -> None:
+    demo, tests = blocks("sh")[:2]
+    assert demo.count("\n") == tests.count("\n") == 1
+    assert demo.strip().endswith("billing-mcp demo")
+    assert "pytest" in tests
+
+
+@pytest.mark.parametrize("block", blocks("json"))
+def test_every_client_configuration_in_the_readme_starts_the_server(block: str) -> None:
+    configuration: dict[str, Any] = json.loads(block)
+    (servers,) = configuration.values()
+    assert servers["billing"]["command"] == "billing-mcp"
+    assert servers["billing"]["args"] == ["serve"]
+
+
+def test_every_setting_in_the_readme_exists() -> None:
+    named = set(re.findall(r"BILLING_MCP_([A-Z_]+)", README))
+    assert {name.lower() for name in named} <= set(Settings.model_fields)
+    assert named
+
+
+def test_server_json_describes_this_version() -> None:
+    server = json.loads((generated.ROOT / "server.json").read_text("utf-8"))
+    (package,) = server["packages"]
+    assert server["$schema"].endswith("/2025-12-11/server.schema.json")
+    assert f"<!-- mcp-name: {server['name']} -->" in README
+    assert server["version"] == package["version"] == __version__
+    assert len(server["description"]) <= 100
+    variables = {v["name"].removeprefix("BILLING_MCP_").lower() for v in package["environmentVariables"]}
+    assert variables <= set(Settings.model_fields)
+
+
+def test_every_dependency_is_pinned_by_name_and_version_alone() -> None:
+    constraints = (generated.ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    project = tomllib.loads((generated.ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+
+    assert all(re.fullmatch(r"[a-z0-9._-]+==[0-9][\w.]*", line) for line in constraints)
+    pinned = {line.partition("==")[0] for line in constraints}
+    assert {re.split(r"[\[<>=]", each)[0] for each in wanted} <= pinned
