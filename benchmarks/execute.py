@@ -46,9 +46,9 @@ async def main() -> None:
                 async with pool.checkout() as session:
                     return await session.feed_run("1 + 1")
 
-            def script(source: str, **options: bool) -> Work:
+            def script(source: str, *, preview: bool = False) -> Work:
                 async def run() -> object:
-                    answer = await app.run_script(principal, source, **options)
+                    answer = await app.run_script(principal, source, preview=preview)
                     assert answer.error is None, answer.error
                     return answer
 

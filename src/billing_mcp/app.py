@@ -66,7 +66,8 @@ class App:
     ) -> Answer:
         """Execute a script."""
         accounts = await uninterrupted(self._accounts_text(principal)) if "help" in source else ""
-        program = ScriptProgram(source, self._sandbox, accounts)
+        text = source.encode("utf-8", "replace").decode()  # a lone surrogate cannot be stored
+        program = ScriptProgram(text, self._sandbox, accounts)
         return await self.executor.execute(Request(program, principal, preview, idempotency_key))
 
     async def call(

@@ -77,4 +77,4 @@ class Settings(BaseSettings):
     def ensure_database_folder(self) -> None:
         """Create the folder of the default database."""
         if self.database == default_database():
-            Path(self.database).parent.mkdir(parents=True, exist_ok=True)
+            Path(self.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -44,7 +44,7 @@ class Outcome:
     @property
     def words(self) -> str:
         """What people read, without the lines around it and where it was wrapped."""
-        return " ".join("".join(" " if c in "│┃╭╮╰╯─━┏┓└┘├┤" else c for c in self.stdout).split())
+        return " ".join("".join(" " if "\u2500" <= c <= "\u257f" else c for c in self.stdout).split())
 
     def refused(self, code: str, exit_code: int) -> Outcome:
         """It said so in one line on standard error, and nothing else."""
@@ -118,7 +118,7 @@ def _lived(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def lived(_lived: Path, tmp_path: Path) -> str:
     """A SQLite database of one's own with the demo's three accounts and their past."""
-    return shutil.copy(_lived, tmp_path / "lived.db")
+    return str(shutil.copy(_lived, tmp_path / "lived.db"))
 
 
 @pytest.fixture

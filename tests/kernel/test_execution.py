@@ -183,3 +183,13 @@ async def test_a_caller_that_goes_away_leaves_the_whole_effect_or_none(world: Wo
     else:
         assert await world.balance(account_id) == "79.354838"
     assert (await world.audit()).findings == ()
+
+
+@pytest.mark.parametrize("script", ["1\0", "'\ud800'", "billing.plan.cancel(account_id='\0')"])
+async def test_a_script_that_no_database_could_store_is_answered_and_stored_all_the_same(
+    world: World, script: str
+) -> None:
+    answer = await world.run(script, idempotency_key="\ud800\0")
+
+    assert answer.error is None or answer.error.code in ("syntax_error", "invalid_argument")
+    assert await world.app.executor.stored_answer(MANAGER, answer.execution_id) == answer.to_json()

@@ -52,15 +52,20 @@ def main() -> None:
     app()
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"billing-mcp {__version__}\n")
+        raise typer.Exit
+
+
 @app.callback()
 def _start(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more, on standard error.")] = False,
 ) -> None:
     configure_logs(level=logging.INFO if verbose else logging.WARNING)
-    if version:
-        sys.stdout.write(f"billing-mcp {__version__}\n")
-        raise typer.Exit
 
 
 @app.command()

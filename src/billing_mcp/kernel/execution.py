@@ -131,7 +131,7 @@ class _Run:
             duration_us=int((time.perf_counter() - self.started_s) * 1_000_000),
             status=answer.status,
             changed=answer.changed,
-            script=self.source,
+            script=self.source.replace("\0", "\N{REPLACEMENT CHARACTER}"),  # PostgreSQL stores no NUL
             answer_json=answer.to_json(),
         )
 
@@ -180,6 +180,8 @@ class _Session:
             async with asyncio.timeout_at(deadline_s) as self._deadline:
                 return await self._run.request.program.run(self)
         except TimeoutError:
+            if self._deadline is None or not self._deadline.expired():
+                raise
             return ProgramResult(error=self._too_long())
         except LimitExceeded as error:
             return ProgramResult(error=error)

@@ -31,6 +31,14 @@ _POSTGRESQL_SETTINGS = {
     "tcp_keepalives_count": "3",
 }
 _RETRYABLE_SQLSTATES = frozenset({"40001", "40P01"})
+_UNREACHABLE_SQLSTATES = ("08", "28", "3D", "53", "57")
+_REASONS = {
+    "unable to open database file": "the database file cannot be opened: is it a file, and does its folder exist?",
+    "file is not a database": "the database file is not a SQLite database",
+    "readonly database": "the database file cannot be written",
+    "disk is full": "the disk of the database is full",
+    "disk I/O error": "the disk of the database fails",
+}
 _LOCK_SQLSTATES = frozenset({"55P03"})
 
 
@@ -97,23 +105,27 @@ async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
 @asynccontextmanager
 async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """A connection for the block; what the database raises in it arrives as one of our errors."""
-    connection = engine.connect()
     try:
+        connection = await _connect(engine)
         try:
-            await connection.start()
-        except PoolTimeoutError as error:
-            raise _busy() from error
-        except OSError as error:
-            raise Unavailable(
-                "the database cannot be reached",
-                code="database_unavailable",
-                hint="Check the host and port of --database and that the server is running.",
-            ) from error
-        yield connection
+            yield connection
+        finally:
+            await connection.close()
     except DBAPIError as error:
         raise _translate(error) from error
-    finally:
-        await connection.close()
+
+
+async def _connect(engine: AsyncEngine) -> AsyncConnection:
+    try:
+        return await engine.connect().start()
+    except PoolTimeoutError as error:
+        raise busy() from error
+    except OSError as error:
+        raise Unavailable(
+            "the database cannot be reached",
+            code="database_unavailable",
+            hint="Check --database, or BILLING_MCP_DATABASE: host, port, and that the server runs.",
+        ) from error
 
 
 def _translate(error: DBAPIError) -> BillingError | TransactionAbortedError:
@@ -123,19 +135,21 @@ def _translate(error: DBAPIError) -> BillingError | TransactionAbortedError:
     if state in _RETRYABLE_SQLSTATES:
         return TransactionAbortedError()
     if state in _LOCK_SQLSTATES or "database is locked" in text or "database table is locked" in text:
-        return _busy()
-    log.error("database_error", kind=type(error.orig).__name__, sqlstate=state, exc_info=error)
-    unreachable = error.connection_invalidated or "unable to open database file" in text or "disk" in text
-    if unreachable or (state or "").startswith(("08", "28", "3D", "53", "57")):
+        return busy()
+    reason = next((reason for sign, reason in _REASONS.items() if sign in text), None)
+    if reason or error.connection_invalidated or (state or "").startswith(_UNREACHABLE_SQLSTATES):
+        log.info("database_unavailable", kind=type(error.orig).__name__, sqlstate=state)
         return Unavailable(
-            "the database cannot be used right now",
+            reason or "the database cannot be used right now",
             code="database_unavailable",
-            hint="Check that the database of --database exists and can be reached.",
+            hint="Check --database, or BILLING_MCP_DATABASE.",
         )
+    log.error("database_error", kind=type(error.orig).__name__, sqlstate=state, exc_info=error)
     return Internal("the database refused a statement; the server's log says why")
 
 
-def _busy() -> Conflict:
+def busy() -> Conflict:
+    """The error of whoever has waited in vain for others to finish."""
     return Conflict("the database is busy with other changes", code="database_busy", hint="Try the same again shortly.")
 
 

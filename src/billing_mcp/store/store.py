@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from billing_mcp.store.accounts import Accounts
 from billing_mcp.store.changes import ChangeLog
-from billing_mcp.store.engine import connected, create_reader, create_writer, parse_database_url
+from billing_mcp.store.engine import busy, connected, create_reader, create_writer, parse_database_url
 from billing_mcp.store.executions import Executions
 from billing_mcp.store.invoices import Invoices
 from billing_mcp.store.keys import Keys
@@ -20,6 +20,8 @@ from billing_mcp.store.ledger import Ledger
 from billing_mcp.store.migrate import ensure_schema
 from billing_mcp.store.outbox import Outbox
 from billing_mcp.store.subscriptions import Subscriptions
+
+TURN_WAIT_S = 15
 
 
 class Transaction:
@@ -90,13 +92,24 @@ class Store:
 
     @asynccontextmanager
     async def write(self, now: datetime) -> AsyncIterator[Transaction]:
-        """Commit at the end of the block; roll back on an error, or if `rollback_only` is set."""
+        """Commit at the end of the block; roll back on an error, or if `rollback_only` is set.
+
+        Raises Conflict with code `database_busy` when its turn does not come.
+        """
         if self._turn is None:
             async with self._write(now) as transaction:
                 yield transaction
-        else:
-            async with self._turn, self._write(now) as transaction:
+            return
+        try:
+            async with asyncio.timeout(TURN_WAIT_S):
+                await self._turn.acquire()
+        except TimeoutError:
+            raise busy() from None
+        try:
+            async with self._write(now) as transaction:
                 yield transaction
+        finally:
+            self._turn.release()
 
     async def close(self) -> None:
         """Give all connections back."""

@@ -1,0 +1,178 @@
+"""`billing-mcp audit` and `db`: proof that the books are sound, and the schema they are kept in."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from billing_mcp.store.migrate import HEAD
+from tests.cli.conftest import LOGISTICS, MAIL, STUDIO, Cli
+
+ENTRY = f"UPDATE ledger_entries SET amount_micros = amount_micros + 1 WHERE account_id = '{MAIL}' AND seq = {{seq}}"
+TEXT = f"UPDATE ledger_transactions SET description = 'other' WHERE account_id = '{MAIL}' AND seq = {{seq}}"
+
+
+def _corrupt(database: str, *statements: str) -> None:
+    """Change rows behind the program's back, as only someone with the file in hand can."""
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        triggers = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        assert triggers
+        for (name,) in triggers:
+            connection.execute(f'DROP TRIGGER "{name}"')
+        for statement in statements:
+            assert connection.execute(statement).rowcount > 0, statement
+
+
+def test_the_books_of_the_demo_are_sound(cli: Cli, lived: str) -> None:
+    report = cli("audit", "verify", "--json", "--database", lived)
+
+    assert report.exit_code == 0
+    with closing(sqlite3.connect(lived)) as connection:
+        (transactions,) = connection.execute("SELECT count(*) FROM ledger_transactions").fetchone()
+        (entries,) = connection.execute("SELECT count(*) FROM ledger_entries").fetchone()
+    assert report.json == {
+        "accounts": 3,
+        "transactions": transactions,
+        "entries": entries,
+        "findings": [],
+        "sound": True,
+    }
+    said = cli("audit", "verify", "--database", lived)
+    counted = f"3 accounts, {transactions} transactions, {entries} entries"
+    assert (said.exit_code, said.words) == (0, f"Sound: {counted}.")
+
+
+def test_an_empty_database_is_sound(cli: Cli, database: str) -> None:
+    report = cli("audit", "verify", "--json", "--database", database)
+
+    assert (report.exit_code, report.json["sound"], report.json["transactions"]) == (0, True, 0)
+
+
+@pytest.mark.parametrize(
+    ("statement", "account_id", "seq", "problem"),
+    [
+        (ENTRY.format(seq=3), MAIL, 3, "sum to zero"),
+        (TEXT.format(seq=2), MAIL, 2, "hash"),
+        (f"UPDATE ledger_transactions SET hash = 'x' WHERE account_id = '{MAIL}' AND seq = 4", MAIL, 4, "hash"),
+        (f"UPDATE ledger_transactions SET previous_hash = 'x' WHERE account_id = '{MAIL}' AND seq = 4", MAIL, 4, "hash"),
+        (f"UPDATE ledger_transactions SET amount_micros = 1 WHERE account_id = '{MAIL}' AND seq = 1", MAIL, 1, "hash"),
+        (
+            f"UPDATE ledger_transactions SET balance_after_micros = 1 WHERE account_id = '{STUDIO}' AND seq = 1",
+            STUDIO,
+            1,
+            "balance_after",
+        ),
+        (f"UPDATE ledger_transactions SET txn_seq = 99 WHERE account_id = '{STUDIO}' AND seq = 2", STUDIO, 2, "txn_seq"),
+        (f"UPDATE ledger_entries SET ledger_account = 'reserved' WHERE account_id = '{MAIL}' AND seq = 1 "
+         "AND ledger_account = 'available'", MAIL, 1, "balances"),
+        (f"UPDATE wallets SET available_micros = 1 WHERE account_id = '{LOGISTICS}'", LOGISTICS, None, "available"),
+        (f"UPDATE wallets SET reserved_micros = 1 WHERE account_id = '{LOGISTICS}'", LOGISTICS, None, "reserved"),
+        (f"UPDATE wallets SET head_hash = 'x' WHERE account_id = '{STUDIO}'", STUDIO, None, "head_hash"),
+        (f"UPDATE wallets SET last_seq = 99 WHERE account_id = '{STUDIO}'", STUDIO, None, "seq"),
+    ],
+)  # fmt: skip
+def test_a_row_that_was_tampered_with_is_named_and_the_exit_code_tells(
+    cli: Cli, lived: str, statement: str, account_id: str, seq: int | None, problem: str
+) -> None:
+    _corrupt(lived, statement)
+
+    report = cli("audit", "verify", "--json", "--database", lived)
+
+    assert (report.exit_code, report.json["sound"], report.json["accounts"]) == (1, False, 3)
+    (finding,) = report.json["findings"]
+    assert (finding["account_id"], finding["seq"]) == (account_id, seq)
+    assert problem in finding["problem"]
+    said = cli("audit", "verify", "--database", lived)
+    row = "wallet" if seq is None else f"transaction seq {seq}"
+    assert (said.exit_code, "Not sound" in said.words) == (1, True)
+    assert f"account {account_id}, {row}: " in said.words
+
+
+def test_a_transaction_without_its_entries_is_named(cli: Cli, lived: str) -> None:
+    _corrupt(lived, f"DELETE FROM ledger_entries WHERE account_id = '{LOGISTICS}' AND seq = 5")
+
+    (finding,) = cli("audit", "verify", "--json", "--database", lived).json["findings"]
+
+    assert (finding["account_id"], finding["seq"]) == (LOGISTICS, 5)
+
+
+def test_a_transaction_that_is_gone_is_missed(cli: Cli, lived: str) -> None:
+    gone = f"WHERE account_id = '{MAIL}' AND seq = 3"
+    _corrupt(lived, f"DELETE FROM ledger_entries {gone}", f"DELETE FROM ledger_transactions {gone}")
+
+    (finding,) = cli("audit", "verify", "--json", "--database", lived).json["findings"]
+
+    assert (finding["account_id"], finding["problem"]) == (MAIL, "seq 3 is missing")
+
+
+def test_the_end_of_a_ledger_cannot_be_cut_off_unseen(cli: Cli, lived: str) -> None:
+    last = f"WHERE account_id = '{MAIL}' AND seq = (SELECT last_seq FROM wallets WHERE account_id = '{MAIL}')"
+    _corrupt(lived, f"DELETE FROM ledger_entries {last}", f"DELETE FROM ledger_transactions {last}")
+
+    report = cli("audit", "verify", "--json", "--database", lived)
+
+    assert (report.exit_code, report.json["findings"][0]["account_id"]) == (1, MAIL)
+
+
+def test_of_many_wrong_rows_the_first_of_each_account_is_named(cli: Cli, lived: str) -> None:
+    elsewhere = ENTRY.format(seq=2).replace(MAIL, STUDIO)
+    _corrupt(lived, ENTRY.format(seq=6), TEXT.format(seq=5), ENTRY.format(seq=9), elsewhere)
+
+    report = cli("audit", "verify", "--json", "--database", lived)
+
+    assert report.exit_code == 1
+    assert {(f["account_id"], f["seq"]) for f in report.json["findings"]} == {(MAIL, 5), (STUDIO, 2)}
+    assert len(report.json["findings"]) == 2
+
+
+async def test_a_row_that_was_tampered_with_in_postgresql_is_named(program: Cli, postgresql: str) -> None:
+    program("accounts", "create", "Northwind Mail", "--id", MAIL, "--database", postgresql)
+    for _ in range(2):
+        program("accounts", "topup", MAIL, "10.00", "--database", postgresql)
+    assert program("audit", "verify", "--database", postgresql).exit_code == 0
+    connection = await asyncpg.connect(postgresql)
+    try:
+        await connection.execute("SET session_replication_role = replica")  # as dropping the triggers would
+        await connection.execute(ENTRY.format(seq=2))
+    finally:
+        await connection.close()
+
+    report = program("audit", "verify", "--json", "--database", postgresql)
+
+    assert (report.exit_code, report.json["sound"]) == (1, False)
+    assert [(f["account_id"], f["seq"]) for f in report.json["findings"]] == [(MAIL, 2)]
+
+
+def test_postgresql_is_refused_until_its_schema_is_upgraded(cli: Cli, empty_postgresql: str) -> None:
+    for command in (("accounts", "list"), ("keys", "list"), ("audit", "verify"), ("run", "-"), ("demo", "--seed-only")):
+        refused = cli(*command, "--database", empty_postgresql, stdin="1").refused("schema_outdated", 4)
+        assert "billing-mcp db upgrade" in refused.stderr
+
+    upgraded = cli("db", "upgrade", "--database", empty_postgresql)
+
+    assert (upgraded.exit_code, upgraded.words) == (0, f"The schema upgraded from nothing to {HEAD}.")
+    assert cli("accounts", "list", "--json", "--database", empty_postgresql).json == []
+
+
+def test_an_upgrade_of_what_is_up_to_date_changes_nothing(cli: Cli, database: str, account: str) -> None:
+    before = cli("accounts", "list", "--json", "--database", database).json
+
+    again = cli("db", "upgrade", "--database", database)
+
+    assert (again.exit_code, again.words) == (0, f"The schema is up to date at {HEAD}.")
+    assert cli("accounts", "list", "--json", "--database", database).json == before
+    assert before[0]["id"] == account
+
+
+def test_a_sqlite_file_is_made_and_upgraded_by_itself(cli: Cli, tmp_path: Path) -> None:
+    one, two, three = (tmp_path / name for name in ("one.db", "two.db", "three.db"))
+
+    assert cli("accounts", "list", "--database", str(one)).exit_code == 0
+    assert cli("db", "upgrade", "--database", str(one)).words == f"The schema is up to date at {HEAD}."
+    assert cli("db", "upgrade", "--database", str(two)).words == f"The schema upgraded from nothing to {HEAD}."
+    assert cli("db", "upgrade", "--database", f"sqlite:///{three}").exit_code == 0
+    assert three.exists()

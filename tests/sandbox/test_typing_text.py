@@ -1,0 +1,139 @@
+"""Types as text: in full for stubs, in short for the line that a tool shows."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
+
+import pytest
+from pydantic import Field
+
+from billing_mcp.kernel.arguments import AccountId, Day, Page
+from billing_mcp.kernel.context import Context
+from billing_mcp.kernel.principal import Permission
+from billing_mcp.kernel.registry import Operation, Resource
+from billing_mcp.sandbox.typing_text import doc_of, short_signature, signature, type_text, typed_dicts
+
+
+class Line(TypedDict):
+    """A line."""
+
+    kind: Literal["fee", "usage"]
+    amount: str
+
+
+class Part(TypedDict):
+    lines: list[Line]
+
+
+class Bill(TypedDict):
+    """A bill.
+
+    With a second paragraph.
+    """
+
+    parts: NotRequired[list[Part]]
+    first: Line | None
+    note: NotRequired[str | None]
+    labels: dict[str, str]
+
+
+SHOP = Resource("shop", doc="A shop.")
+
+
+@SHOP.operation(requires=Permission.VIEW, route="GET /bill")
+async def bill(
+    ctx: Context,
+    *,
+    account_id: AccountId,
+    kind: Literal["fee", "usage"],
+    page: Page = 1,
+    since: Day | None = None,
+    name: str = "it's",
+    all_of_it: bool = False,
+) -> Bill:
+    """A bill."""
+    raise NotImplementedError
+
+
+@SHOP.operation(requires=Permission.VIEW, route="GET /lines")
+async def list_(ctx: Context, *, account_id: AccountId) -> list[Line]:
+    """All lines."""
+    raise NotImplementedError
+
+
+BILL, LIST = SHOP.operations
+
+
+class TestTypes:
+    @pytest.mark.parametrize(
+        ("annotation", "text"),
+        [
+            (str, "str"),
+            (int, "int"),
+            (bool, "bool"),
+            (type(None), "None"),
+            (Line, "Line"),
+            (list[Line], "list[Line]"),
+            (list[list[int]], "list[list[int]]"),
+            (dict[str, Line], "dict[str, Line]"),
+            (str | None, "str | None"),
+            (int | str | None, "int | str | None"),
+            (Line | None, "Line | None"),
+            (Literal["a", "b"], "Literal['a', 'b']"),
+            (Literal["it's"], 'Literal["it\'s"]'),
+            (Literal[1, True, None], "Literal[1, True, None]"),
+            (Literal["a"] | None, "Literal['a'] | None"),
+            (Annotated[int, Field(ge=1)], "int"),
+            (Annotated[list[Annotated[str, "x"]], "y"], "list[str]"),
+            (NotRequired[Line], "Line"),
+            (NotRequired[Annotated[int, "x"]], "int"),
+            (AccountId, "str"),
+            (Page, "int"),
+        ],
+    )
+    def test_a_type_is_written_as_a_stub_has_it(self, annotation: Any, text: str) -> None:
+        assert type_text(annotation) == text
+
+    @pytest.mark.parametrize("annotation", [float, bytes, datetime, object, Any, list, tuple[int]])
+    def test_what_cannot_cross_the_sandbox_is_refused(self, annotation: Any) -> None:
+        with pytest.raises(TypeError, match="a billing function cannot take or return"):
+            type_text(annotation)
+
+    def test_a_day_can_be_written_as_text(self) -> None:
+        assert "str" in type_text(date).split(" | ")
+
+
+class TestTypedDicts:
+    def test_each_comes_after_those_that_it_needs(self) -> None:
+        assert typed_dicts(Bill) == [Line, Part, Bill]
+
+    @pytest.mark.parametrize("annotation", [list[Bill], Bill | None, dict[str, list[Bill]], NotRequired[Bill]])
+    def test_they_are_found_within_other_types(self, annotation: Any) -> None:
+        assert typed_dicts(annotation) == [Line, Part, Bill]
+
+    def test_a_plain_type_needs_none(self) -> None:
+        assert typed_dicts(dict[str, int | None]) == []
+
+    def test_their_documentation_is_their_docstring(self) -> None:
+        assert doc_of(Bill) == "A bill.\n\nWith a second paragraph."
+
+
+class TestSignatures:
+    def test_a_full_signature_has_types_and_defaults_by_keyword(self) -> None:
+        text = signature(BILL, prefix="bill")
+        assert text.startswith("bill(*, account_id: str, kind: Literal['fee', 'usage'], page: int = 1, since: ")
+        assert text.endswith(' | None = None, name: str = "it\'s", all_of_it: bool = False) -> Bill')
+
+    def test_a_short_signature_has_choices_defaults_and_the_fields_of_the_result(self) -> None:
+        assert short_signature(BILL) == (
+            "billing.shop.bill(account_id, kind: 'fee'|'usage', page=1, since=None, name=\"it's\", all_of_it=False)"
+            " -> {parts: [{lines: [{kind, amount}]}], first, note, labels}"
+        )
+
+    def test_a_list_is_shown_by_its_items(self) -> None:
+        assert short_signature(LIST) == "billing.shop.list(account_id) -> [{kind, amount}]"
+
+    @pytest.mark.parametrize("operation", SHOP.operations, ids=lambda operation: operation.name)
+    def test_a_short_signature_is_one_line(self, operation: Operation) -> None:
+        assert "\n" not in short_signature(operation)

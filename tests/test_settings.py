@@ -1,0 +1,166 @@
+"""Settings: environment variables, their defaults and limits, and what is kept from view."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from billing_mcp.app import clock_of
+from billing_mcp.domain.clock import system_clock
+from billing_mcp.kernel.principal import Permission
+from billing_mcp.settings import Settings, default_database, parse_permissions
+
+
+@pytest.fixture(autouse=True)
+def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.startswith("BILLING_MCP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
+def test_the_limits_are_those_that_are_documented() -> None:
+    settings = Settings()
+
+    limits, sandbox = settings.limits(), settings.sandbox_limits()
+    assert (limits.wall_s, limits.wall_after_write_s, limits.sandbox_after_write_s, limits.calls) == (15, 1, 0.1, 500)
+    assert (sandbox.execution_s, sandbox.wall_s, sandbox.calls) == (5, 15, 500)
+    assert (sandbox.memory_bytes, sandbox.code_bytes, sandbox.output_bytes) == (64 << 20, 64 << 10, 100 << 10)
+    assert sandbox.result_chars == 24_000
+
+
+def test_without_any_setting_you_may_view_and_manage_on_a_file_of_your_own() -> None:
+    settings = Settings()
+
+    assert parse_permissions(settings.permissions) == {Permission.VIEW, Permission.MANAGE}
+    assert (settings.key, settings.read_only, settings.now) == (None, False, None)
+    assert settings.database == default_database()
+
+
+def test_every_setting_is_read_from_its_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {
+        "database": "x.db", "key": "bmcp_a_b", "permissions": "view", "read_only": "true", "now": "2026-03-12T10:00:00Z",
+        "execution_s": "1.5", "wall_s": "2.5", "wall_after_write_s": "3.5", "execution_after_write_s": "4.5",
+        "memory_mb": "9", "calls": "8", "code_kb": "7", "output_kb": "6", "result_chars": "555", "workers": "4",
+    }  # fmt: skip
+    assert set(given) == set(Settings.model_fields)
+    for name, value in given.items():
+        monkeypatch.setenv(f"BILLING_MCP_{name.upper()}", value)
+
+    settings = Settings()
+
+    assert (settings.database, settings.permissions, settings.read_only) == ("x.db", "view", True)
+    assert settings.key is not None
+    assert settings.key.get_secret_value() == "bmcp_a_b"
+    assert settings.now == datetime(2026, 3, 12, 10, tzinfo=UTC)
+    limits, sandbox = settings.limits(), settings.sandbox_limits()
+    assert (limits.wall_s, limits.wall_after_write_s, limits.sandbox_after_write_s, limits.calls) == (2.5, 3.5, 4.5, 8)
+    assert (sandbox.execution_s, sandbox.memory_bytes, sandbox.code_bytes) == (1.5, 9 << 20, 7 << 10)
+    assert (sandbox.output_bytes, sandbox.result_chars, sandbox.workers) == (6 << 10, 555, 4)
+
+
+def test_what_is_given_outranks_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BILLING_MCP_DATABASE", "environment.db")
+
+    assert Settings(database="given.db").database == "given.db"
+    assert Settings().database == "environment.db"
+
+
+def test_a_variable_of_the_environment_that_is_no_setting_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BILLING_MCP_NONSENSE", "1")
+    monkeypatch.setenv("WALL_S", "1")
+
+    assert Settings().wall_s == 15
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("wall_s", "0"),
+        ("wall_s", "abc"),
+        ("wall_s", ""),
+        ("wall_s", "nan"),
+        ("execution_s", "-1"),
+        ("wall_after_write_s", "0"),
+        ("execution_after_write_s", "0"),
+        ("memory_mb", "7"),
+        ("calls", "0"),
+        ("code_kb", "0"),
+        ("output_kb", "0"),
+        ("result_chars", "199"),
+        ("workers", "0"),
+        ("workers", "two"),
+        ("read_only", "perhaps"),
+        ("now", "tomorrow"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused_by_the_name_of_its_setting(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"BILLING_MCP_{name.upper()}", value)
+
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+
+    assert [problem["loc"] for problem in refused.value.errors()] == [(name,)]
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-03-12T10:00:00Z", "2026-03-12T10:00:00", "2026-03-12T11:00:00+01:00", "2026-03-12T04:30:00-05:30"]
+)
+def test_a_stopped_clock_stands_at_its_moment_in_utc(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("BILLING_MCP_NOW", text)
+
+    clock = clock_of(Settings())
+
+    assert clock() == clock() == datetime(2026, 3, 12, 10, tzinfo=UTC)
+    assert clock().utcoffset() == datetime.now(UTC).utcoffset()
+
+
+def test_a_clock_that_is_not_stopped_is_the_systems() -> None:
+    assert clock_of(Settings()) is system_clock
+
+
+@pytest.mark.parametrize(
+    ("text", "granted"),
+    [
+        ("view", {Permission.VIEW}),
+        ("manage", {Permission.MANAGE}),
+        ("view,manage", set(Permission)),
+        (" manage , view ,", set(Permission)),
+        ("billing.view", {Permission.VIEW}),
+        ("view,view", {Permission.VIEW}),
+    ],
+)
+def test_permissions_are_a_list_of_names(text: str, granted: set[Permission]) -> None:
+    assert parse_permissions(text) == granted
+
+
+@pytest.mark.parametrize("text", ["", " ", ",", "nonsense", "view,nonsense", "VIEW", "view manage", "view;manage", "*"])
+def test_permissions_that_do_not_exist_are_refused_with_those_that_do(text: str) -> None:
+    with pytest.raises(ValueError, match="view, manage or view,manage"):
+        parse_permissions(text)
+
+
+def test_the_key_does_not_show_when_settings_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BILLING_MCP_KEY", "bmcp_1234_geheim")
+
+    settings = Settings()
+
+    assert "geheim" not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+
+
+def test_only_the_folder_of_the_default_database_is_made(tmp_path: Path) -> None:
+    Settings(database=str(tmp_path / "mine" / "x.db")).ensure_database_folder()
+    assert not (tmp_path / "mine").exists()
+
+    Settings().ensure_database_folder()
+    Settings().ensure_database_folder()
+
+    assert Path(default_database()) == tmp_path / "data" / "billing-mcp" / "billing.db"
+    assert Path(default_database()).parent.is_dir()
+    assert not Path(default_database()).exists()
