@@ -43,7 +43,8 @@ def test_without_any_setting_you_may_view_and_manage_on_a_file_of_your_own() -> 
 
 def test_every_setting_is_read_from_its_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     given = {
-        "database": "x.db", "key": "bmcp_a_b", "permissions": "view", "read_only": "true", "now": "2026-03-12T10:00:00Z",
+        "database": "x.db", "key": "bmcp_a_b", "permissions": "view", "read_only": "true",
+        "now": "2026-03-12T10:00:00Z",
         "execution_s": "1.5", "wall_s": "2.5", "wall_after_write_s": "3.5", "execution_after_write_s": "4.5",
         "memory_mb": "9", "calls": "8", "code_kb": "7", "output_kb": "6", "result_chars": "555", "workers": "4",
     }  # fmt: skip

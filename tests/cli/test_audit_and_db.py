@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -12,19 +13,24 @@ import pytest
 from billing_mcp.store.migrate import HEAD
 from tests.cli.conftest import LOGISTICS, MAIL, STUDIO, Cli
 
-ENTRY = f"UPDATE ledger_entries SET amount_micros = amount_micros + 1 WHERE account_id = '{MAIL}' AND seq = {{seq}}"
-TEXT = f"UPDATE ledger_transactions SET description = 'other' WHERE account_id = '{MAIL}' AND seq = {{seq}}"
+ENTRY = "UPDATE ledger_entries SET amount_micros = amount_micros + 1 WHERE account_id = ? AND seq = ?"
+TEXT = "UPDATE ledger_transactions SET description = 'other' WHERE account_id = ? AND seq = ?"
+OTHER_BUCKET = """
+UPDATE ledger_entries SET ledger_account = 'reserved' WHERE account_id = ? AND seq = ? AND ledger_account = 'available'
+"""
+NO_ENTRIES = "DELETE FROM ledger_entries WHERE account_id = ? AND seq = ?"
+NO_TRANSACTION = "DELETE FROM ledger_transactions WHERE account_id = ? AND seq = ?"
 
 
-def _corrupt(database: str, *statements: str) -> None:
+def _corrupt(database: str, *changes: tuple[str, tuple[str | int, ...]]) -> None:
     """Change rows behind the program's back, as only someone with the file in hand can."""
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         triggers = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
         assert triggers
         for (name,) in triggers:
             connection.execute(f'DROP TRIGGER "{name}"')
-        for statement in statements:
-            assert connection.execute(statement).rowcount > 0, statement
+        for statement, row in changes:
+            assert connection.execute(statement, row).rowcount > 0, statement
 
 
 def test_the_books_of_the_demo_are_sound(cli: Cli, lived: str) -> None:
@@ -53,32 +59,31 @@ def test_an_empty_database_is_sound(cli: Cli, database: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("statement", "account_id", "seq", "problem"),
+    ("statement", "row", "problem"),
     [
-        (ENTRY.format(seq=3), MAIL, 3, "sum to zero"),
-        (TEXT.format(seq=2), MAIL, 2, "hash"),
-        (f"UPDATE ledger_transactions SET hash = 'x' WHERE account_id = '{MAIL}' AND seq = 4", MAIL, 4, "hash"),
-        (f"UPDATE ledger_transactions SET previous_hash = 'x' WHERE account_id = '{MAIL}' AND seq = 4", MAIL, 4, "hash"),
-        (f"UPDATE ledger_transactions SET amount_micros = 1 WHERE account_id = '{MAIL}' AND seq = 1", MAIL, 1, "hash"),
+        (ENTRY, (MAIL, 3), "sum to zero"),
+        (TEXT, (MAIL, 2), "hash"),
+        ("UPDATE ledger_transactions SET hash = 'x' WHERE account_id = ? AND seq = ?", (MAIL, 4), "hash"),
+        ("UPDATE ledger_transactions SET previous_hash = 'x' WHERE account_id = ? AND seq = ?", (MAIL, 4), "hash"),
+        ("UPDATE ledger_transactions SET amount_micros = 1 WHERE account_id = ? AND seq = ?", (MAIL, 1), "hash"),
         (
-            f"UPDATE ledger_transactions SET balance_after_micros = 1 WHERE account_id = '{STUDIO}' AND seq = 1",
-            STUDIO,
-            1,
-            "balance_after",
+            "UPDATE ledger_transactions SET balance_after_micros = 1 WHERE account_id = ? AND seq = ?",
+            (MAIL, 1),
+            "after",
         ),
-        (f"UPDATE ledger_transactions SET txn_seq = 99 WHERE account_id = '{STUDIO}' AND seq = 2", STUDIO, 2, "txn_seq"),
-        (f"UPDATE ledger_entries SET ledger_account = 'reserved' WHERE account_id = '{MAIL}' AND seq = 1 "
-         "AND ledger_account = 'available'", MAIL, 1, "balances"),
-        (f"UPDATE wallets SET available_micros = 1 WHERE account_id = '{LOGISTICS}'", LOGISTICS, None, "available"),
-        (f"UPDATE wallets SET reserved_micros = 1 WHERE account_id = '{LOGISTICS}'", LOGISTICS, None, "reserved"),
-        (f"UPDATE wallets SET head_hash = 'x' WHERE account_id = '{STUDIO}'", STUDIO, None, "head_hash"),
-        (f"UPDATE wallets SET last_seq = 99 WHERE account_id = '{STUDIO}'", STUDIO, None, "seq"),
+        ("UPDATE ledger_transactions SET txn_seq = 99 WHERE account_id = ? AND seq = ?", (STUDIO, 2), "txn_seq"),
+        (OTHER_BUCKET, (MAIL, 1), "balances"),
+        ("UPDATE wallets SET available_micros = 1 WHERE account_id = ?", (LOGISTICS,), "available"),
+        ("UPDATE wallets SET reserved_micros = 1 WHERE account_id = ?", (LOGISTICS,), "reserved"),
+        ("UPDATE wallets SET head_hash = 'x' WHERE account_id = ?", (STUDIO,), "head_hash"),
+        ("UPDATE wallets SET last_seq = 99 WHERE account_id = ?", (STUDIO,), "seq"),
     ],
-)  # fmt: skip
+)
 def test_a_row_that_was_tampered_with_is_named_and_the_exit_code_tells(
-    cli: Cli, lived: str, statement: str, account_id: str, seq: int | None, problem: str
+    cli: Cli, lived: str, statement: str, row: tuple[str | int, ...], problem: str
 ) -> None:
-    _corrupt(lived, statement)
+    account_id, seq = row if len(row) == 2 else (row[0], None)
+    _corrupt(lived, (statement, row))
 
     report = cli("audit", "verify", "--json", "--database", lived)
 
@@ -87,13 +92,13 @@ def test_a_row_that_was_tampered_with_is_named_and_the_exit_code_tells(
     assert (finding["account_id"], finding["seq"]) == (account_id, seq)
     assert problem in finding["problem"]
     said = cli("audit", "verify", "--database", lived)
-    row = "wallet" if seq is None else f"transaction seq {seq}"
+    place = "wallet" if seq is None else f"transaction seq {seq}"
     assert (said.exit_code, "Not sound" in said.words) == (1, True)
-    assert f"account {account_id}, {row}: " in said.words
+    assert f"account {account_id}, {place}: " in said.words
 
 
 def test_a_transaction_without_its_entries_is_named(cli: Cli, lived: str) -> None:
-    _corrupt(lived, f"DELETE FROM ledger_entries WHERE account_id = '{LOGISTICS}' AND seq = 5")
+    _corrupt(lived, (NO_ENTRIES, (LOGISTICS, 5)))
 
     (finding,) = cli("audit", "verify", "--json", "--database", lived).json["findings"]
 
@@ -101,8 +106,7 @@ def test_a_transaction_without_its_entries_is_named(cli: Cli, lived: str) -> Non
 
 
 def test_a_transaction_that_is_gone_is_missed(cli: Cli, lived: str) -> None:
-    gone = f"WHERE account_id = '{MAIL}' AND seq = 3"
-    _corrupt(lived, f"DELETE FROM ledger_entries {gone}", f"DELETE FROM ledger_transactions {gone}")
+    _corrupt(lived, (NO_ENTRIES, (MAIL, 3)), (NO_TRANSACTION, (MAIL, 3)))
 
     (finding,) = cli("audit", "verify", "--json", "--database", lived).json["findings"]
 
@@ -110,8 +114,9 @@ def test_a_transaction_that_is_gone_is_missed(cli: Cli, lived: str) -> None:
 
 
 def test_the_end_of_a_ledger_cannot_be_cut_off_unseen(cli: Cli, lived: str) -> None:
-    last = f"WHERE account_id = '{MAIL}' AND seq = (SELECT last_seq FROM wallets WHERE account_id = '{MAIL}')"
-    _corrupt(lived, f"DELETE FROM ledger_entries {last}", f"DELETE FROM ledger_transactions {last}")
+    with closing(sqlite3.connect(lived)) as connection:
+        (last,) = connection.execute("SELECT last_seq FROM wallets WHERE account_id = ?", (MAIL,)).fetchone()
+    _corrupt(lived, (NO_ENTRIES, (MAIL, last)), (NO_TRANSACTION, (MAIL, last)))
 
     report = cli("audit", "verify", "--json", "--database", lived)
 
@@ -119,8 +124,7 @@ def test_the_end_of_a_ledger_cannot_be_cut_off_unseen(cli: Cli, lived: str) -> N
 
 
 def test_of_many_wrong_rows_the_first_of_each_account_is_named(cli: Cli, lived: str) -> None:
-    elsewhere = ENTRY.format(seq=2).replace(MAIL, STUDIO)
-    _corrupt(lived, ENTRY.format(seq=6), TEXT.format(seq=5), ENTRY.format(seq=9), elsewhere)
+    _corrupt(lived, (ENTRY, (MAIL, 6)), (TEXT, (MAIL, 5)), (ENTRY, (MAIL, 9)), (ENTRY, (STUDIO, 2)))
 
     report = cli("audit", "verify", "--json", "--database", lived)
 
@@ -129,19 +133,21 @@ def test_of_many_wrong_rows_the_first_of_each_account_is_named(cli: Cli, lived: 
     assert len(report.json["findings"]) == 2
 
 
-async def test_a_row_that_was_tampered_with_in_postgresql_is_named(program: Cli, postgresql: str) -> None:
-    program("accounts", "create", "Northwind Mail", "--id", MAIL, "--database", postgresql)
+def test_a_row_that_was_tampered_with_in_postgresql_is_named(cli: Cli, postgresql: str) -> None:
+    cli("accounts", "create", "Northwind Mail", "--id", MAIL, "--database", postgresql)
     for _ in range(2):
-        program("accounts", "topup", MAIL, "10.00", "--database", postgresql)
-    assert program("audit", "verify", "--database", postgresql).exit_code == 0
-    connection = await asyncpg.connect(postgresql)
-    try:
+        cli("accounts", "topup", MAIL, "10.00", "--database", postgresql)
+    assert cli("audit", "verify", "--database", postgresql).exit_code == 0
+
+    async def tamper() -> None:
+        connection = await asyncpg.connect(postgresql)
         await connection.execute("SET session_replication_role = replica")  # as dropping the triggers would
-        await connection.execute(ENTRY.format(seq=2))
-    finally:
+        await connection.execute(ENTRY.replace("account_id = ?", "account_id = $1").replace("?", "$2"), MAIL, 2)
         await connection.close()
 
-    report = program("audit", "verify", "--json", "--database", postgresql)
+    asyncio.run(tamper())
+
+    report = cli("audit", "verify", "--json", "--database", postgresql)
 
     assert (report.exit_code, report.json["sound"]) == (1, False)
     assert [(f["account_id"], f["seq"]) for f in report.json["findings"]] == [(MAIL, 2)]

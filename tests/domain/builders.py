@@ -48,6 +48,7 @@ def mailboxes(*dated: tuple[str, int]) -> tuple[ComponentCount, ...]:
 def account(
     *phases: tuple[str, Plan | None],
     available: str = "0.00",
+    reserved: str = "0.00",
     counts: Sequence[ComponentCount] = (),
     anchor_day: int = 1,
     settled_through: str | None = None,
@@ -58,7 +59,7 @@ def account(
     settled = day(settled_through) if settled_through else dated[0].starts_on if dated else day("2026-06-01")
     return Account(
         status=status,
-        wallet=Wallet(ACCOUNT, "EUR", eur(available)),
+        wallet=Wallet(ACCOUNT, "EUR", eur(available), eur(reserved)),
         subscription=Subscription(ACCOUNT, anchor_day, settled, dated),
         counts=counts,
         plans=PLANS,

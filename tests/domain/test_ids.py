@@ -14,7 +14,7 @@ from billing_mcp.domain.ids import derived_id, new_id
 from tests.domain.builders import PROPERTY, moment
 
 NOON = moment("2026-06-12T12:00")
-MOMENTS = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+MOMENTS = st.datetimes(datetime(2005, 1, 1), datetime(2037, 12, 1), timezones=st.just(UTC))  # noqa: DTZ001
 
 
 @PROPERTY
@@ -28,7 +28,7 @@ def test_every_id_is_a_version_7_uuid_that_starts_with_its_millisecond(now: date
 
 
 @PROPERTY
-@given(MOMENTS, st.timedeltas(min_value=timedelta(milliseconds=1), max_value=timedelta(days=9999)))
+@given(MOMENTS, st.timedeltas(min_value=timedelta(milliseconds=1), max_value=timedelta(days=30)))
 def test_what_is_made_later_sorts_later(now: datetime, wait: timedelta) -> None:
     assert new_id(now) < new_id(now + wait)
     assert derived_id(now, "invoice", 1) < derived_id(now + wait, "invoice", 1)

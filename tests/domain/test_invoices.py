@@ -113,8 +113,8 @@ def test_a_month_that_was_settled_in_whole_cents_needs_no_posting() -> None:
     assert (closing.posting, closing.invoice.amount_micros, closing.invoice.status) == (None, eur("14.50"), "paid")
 
 
-def test_what_the_wallet_cannot_pay_is_owed_and_the_invoice_is_past_due() -> None:
-    closing = closed(account(("2026-06-01", MAILBOX), available="10.00", counts=COUNTS))
+def test_what_the_wallet_cannot_pay_without_its_holds_is_owed_and_the_invoice_is_past_due() -> None:
+    closing = closed(account(("2026-06-01", MAILBOX), available="10.00", reserved="500.00", counts=COUNTS))
     posting, invoice = posting_of(closing), closing.invoice
     assert book(posting.entries) == {
         "available": eur("-10.00"),

@@ -28,8 +28,8 @@ COUNTS = mailboxes(("2026-06-01", 120))
 ACCRUED = eur("26.033333")
 
 
-def northwind(available: str = "100.00", status: AccountStatus = "active") -> Account:
-    return account(("2026-06-01", MAILBOX), available=available, counts=COUNTS, status=status)
+def northwind(available: str = "100.00", *, reserved: str = "0.00", status: AccountStatus = "active") -> Account:
+    return account(("2026-06-01", MAILBOX), available=available, reserved=reserved, counts=COUNTS, status=status)
 
 
 def phases(of: Account) -> list[tuple[str, str | None]]:
@@ -196,23 +196,25 @@ def test_an_immediate_cancel_charges_what_has_accrued_and_no_later_day() -> None
     assert ended.accrued(day("2026-12-31")) == ()
 
 
-def test_an_immediate_cancel_without_the_money_leaves_the_rest_owed() -> None:
-    poor = northwind("20.00")
+def test_an_immediate_cancel_without_the_money_leaves_the_rest_owed_and_money_on_hold_alone() -> None:
+    poor = northwind("20.00", reserved="500.00")
     outcome = cancel(poor, immediately=True, now=NOW)
     ended, (charged,) = after(poor, outcome, NOW)
     owed = eur("6.033333")  # 26.033333 - 20.00
     assert book(charged.entries) == {"available": eur("-20.00"), "receivable": -owed, "revenue": ACCRUED}
-    assert (ended.wallet.available_micros, ended.status) == (0, "past_due")
+    assert (ended.wallet.available_micros, ended.wallet.reserved_micros) == (0, eur("500.00"))
+    assert ended.status == "past_due"
     assert charged.description == "Plan charges 2026-06-01 to 2026-06-12; 6.033333 EUR unpaid"
     unpaid = charged.line_items[-1]
     assert (unpaid.component_type, unpaid.source, unpaid.amount_micros) == ("receivable", "adjustment", -owed)
     assert total_micros(charged.line_items) == eur("20.00")
 
 
-def test_an_immediate_cancel_that_takes_the_last_cent_leaves_nothing_owed() -> None:
-    exact = northwind("26.033333")
+@pytest.mark.parametrize("status", ["active", "past_due", "suspended"])
+def test_an_immediate_cancel_that_takes_the_last_cent_leaves_nothing_owed(status: AccountStatus) -> None:
+    exact = northwind("26.033333", status=status)
     ended, (charged,) = after(exact, cancel(exact, immediately=True, now=NOW), NOW)
-    assert (ended.wallet.available_micros, ended.status) == (0, "active")
+    assert (ended.wallet.available_micros, ended.status) == (0, status)
     assert "receivable" not in book(charged.entries)
 
 

@@ -133,7 +133,7 @@ class TestCalls:
         host = FakeHost(max_calls=5)
         result = await bounded.run(source, host)
         assert result.error is not None
-        assert result.error.code == "call_limit"
+        assert (result.error.code, result.error.message) == ("call_limit", "a script may make 5 calls")
         assert result.source is not None
         assert "billing." in result.source
         assert len(host.calls) == 5

@@ -1,4 +1,4 @@
-"""Habits that are mended: `await` before what answers at once, `gather`, `asyncio.run`, and the value at the end.
+"""Habits that are mended: `await` where nothing waits, `gather`, `asyncio.run`, `next`, and the value at the end.
 
 Every script here runs in a real worker, so it is its meaning that is tested, not its text.
 """
@@ -92,6 +92,7 @@ class TestOwnCoroutines:
             ("import asyncio\nasync def main():\n    return await twice(21)\nasyncio.run(main())", 42),
             ("import asyncio\nx = asyncio.run(twice(21))", 42),
             ("from asyncio import run\nrun(twice(21))", 42),
+            (f"import asyncio\nasyncio.run({GET})['balance']", "112.50"),
             ("import asyncio\nawait asyncio.sleep(5)\n1", 1),
             ("class Client:\n    async def get(self):\n        return await twice(4)\nc = Client()\nawait c.get()", 8),
         ],
@@ -150,6 +151,26 @@ class TestGather:
             said
         """
         assert await agent.value(dedent(source)) == "no"
+
+
+class TestNext:
+    @pytest.mark.parametrize(
+        ("source", "value"),
+        [
+            ("next(x for x in xs)", 1),
+            ("next((x for x in xs))", 1),
+            ("next((x for x in xs if x > 9), 'none')", "none"),
+            ("next((x for x in xs if x > 1), None)", 2),
+            ("'é', next(\n    x\n    for x in xs\n)", ["é", 1]),
+            ("next(next(y for y in (x, 0)) for x in xs)", 1),
+            ("f'é {next(x for x in xs)}'", "é 1"),
+            ("[next((y for y in xs if y > x), None) for x in xs]", [2, 3, None]),
+            ("await twice(next(await twice(x) for x in xs))", 4),
+            ("next(iter(xs))", 1),
+        ],
+    )
+    async def test_next_takes_the_first_of_a_generator_expression(self, agent: Agent, source: str, value: Any) -> None:
+        assert await agent.value(f"xs = [1, 2, 3]\n{ASYNC}{source}") == value
 
 
 class TestTheValue:
@@ -222,6 +243,7 @@ class TestLines:
             ("await twice(1)\nreturn (\n    1/0\n)", 5),
             ("x = f'''\n\n{await twice(1)}\n'''; 1/0", 6),
             ("await twice(1)\n\nx = 1/0", 5),
+            ("c = twice(1)\nawait c\n\nawait c", 6),
         ],
     )
     async def test_an_error_after_mending_has_the_line_of_the_script(
@@ -231,6 +253,13 @@ class TestLines:
         code, got, text = await agent.failure(whole)
         assert (code, got) == ("script_error", line)
         assert text == whole.splitlines()[line - 1].strip()
+
+    @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+    async def test_lines_may_end_as_on_any_system(self, agent: Agent, end: str) -> None:
+        host = FakeHost()
+        source = end.join([ASYNC, "x = 'é'", f"y = await {GET}", "z = await twice(x)", "return y, z"])
+        assert await agent.value(source, host) == [BALANCE, "éé"]
+        assert host.lines == [5]
 
     async def test_calls_are_journaled_with_the_lines_of_the_script(self, agent: Agent) -> None:
         host = FakeHost()

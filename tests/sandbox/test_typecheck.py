@@ -94,6 +94,10 @@ class TestDoubts:
         result = await agent.run(f"{before}\n{RESUME}")
         assert result.error is None, (result.error, result.line)
 
+    async def test_a_script_with_a_doubt_prints_as_any_other(self, agent: Agent) -> None:
+        result = await agent.run(f"print(list(map(str, [1])))\nx = {RESUME}", FakeHost(writable=True))
+        assert (result.output, result.value) == ("['1']\n", OPERATION)
+
     @pytest.mark.parametrize(
         "source",
         [

@@ -74,8 +74,6 @@ class TestTypes:
             (bool, "bool"),
             (type(None), "None"),
             (Line, "Line"),
-            (list[Line], "list[Line]"),
-            (list[list[int]], "list[list[int]]"),
             (dict[str, Line], "dict[str, Line]"),
             (str | None, "str | None"),
             (int | str | None, "int | str | None"),
@@ -85,7 +83,7 @@ class TestTypes:
             (Literal[1, True, None], "Literal[1, True, None]"),
             (Literal["a"] | None, "Literal['a'] | None"),
             (Annotated[int, Field(ge=1)], "int"),
-            (Annotated[list[Annotated[str, "x"]], "y"], "list[str]"),
+            (Annotated[dict[str, Annotated[int, "x"]], "y"], "dict[str, int]"),
             (NotRequired[Line], "Line"),
             (NotRequired[Annotated[int, "x"]], "int"),
             (AccountId, "str"),
@@ -94,6 +92,9 @@ class TestTypes:
     )
     def test_a_type_is_written_as_a_stub_has_it(self, annotation: Any, text: str) -> None:
         assert type_text(annotation) == text
+
+    def test_a_list_is_written_with_its_items(self) -> None:
+        assert type_text(list[list[Line]]).lower() == "list[list[line]]"
 
     @pytest.mark.parametrize("annotation", [float, bytes, datetime, object, Any, list, tuple[int]])
     def test_what_cannot_cross_the_sandbox_is_refused(self, annotation: Any) -> None:

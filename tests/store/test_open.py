@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
 
 from billing_mcp.domain.errors import InvalidArgument, NotFound, Unavailable
 from billing_mcp.store.engine import parse_database_url
@@ -15,6 +19,10 @@ from billing_mcp.store.store import Store
 from tests.store.books import ACCOUNT, NOW, open_books, raw_connection, topup, wallet
 
 SECRET = "s3cret-pa55"
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -41,6 +49,82 @@ async def test_what_is_no_file_and_no_postgresql_is_refused_without_telling_secr
     assert error.hint is not None
     assert "sqlite:///" in error.message
     assert SECRET not in f"{error} {error.hint}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://somebody:{SECRET}@127.0.0.1:1/ledger",
+        f"postgresql://somebody:{SECRET}@127.0.0.1:1",
+        f"postgresql://somebody:{SECRET}@no-such-host.invalid/ledger",
+        f"postgresql://somebody:{SECRET}@/ledger?host=/no/such/folder",
+    ],
+)
+async def test_a_postgresql_that_cannot_be_reached_is_unavailable_and_no_secret_is_told(url: str) -> None:
+    with capture_logs() as logs, pytest.raises(Unavailable) as unreachable:
+        async with asyncio.timeout(8):
+            await Store.open(url)
+
+    error = unreachable.value
+    assert error.code == "database_unavailable"
+    assert error.hint is not None
+    for detail in (SECRET, "somebody", "ledger", "127.0.0.1", "no-such-host", "folder"):
+        assert detail not in f"{error} {error.hint} {logs}"
+
+
+async def test_a_postgresql_server_that_hangs_up_is_unavailable() -> None:
+    async def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        with capture_logs() as logs, pytest.raises(Unavailable) as unreachable:
+            await Store.open(f"postgresql://somebody:{SECRET}@127.0.0.1:{port}/ledger")
+
+    assert unreachable.value.code == "database_unavailable"
+    assert SECRET not in f"{unreachable.value} {logs}"
+
+
+async def test_a_postgresql_database_or_role_that_does_not_exist_is_unavailable(postgresql_server: str) -> None:
+    nowhere = postgresql_server.replace("/postgres?", "/nowhere?")
+    nobody = postgresql_server.replace("//postgres:", f"//nobody:{SECRET}")
+    for url in (nowhere, nobody):
+        with capture_logs() as logs, pytest.raises(Unavailable) as missing:
+            await Store.open(url)
+        assert missing.value.code == "database_unavailable"
+        assert SECRET not in f"{missing.value} {logs}"
+
+
+@pytest.fixture
+async def tidy() -> AsyncIterator[None]:
+    """Keeps the loop until the driver's threads have ended: one that could not open a file reports back late."""
+    yield
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread() and "_connection_worker_thread" in thread.name:
+            await asyncio.to_thread(thread.join)
+
+
+@pytest.mark.usefixtures("tidy")
+@pytest.mark.parametrize("name", ["missing/billing.db", "."])
+async def test_a_sqlite_file_that_cannot_be_opened_is_unavailable(tmp_path: Path, name: str) -> None:
+    with capture_logs(), pytest.raises(Unavailable, match="cannot be opened") as missing:
+        await Store.open(str(tmp_path / name))
+
+    assert missing.value.code == "database_unavailable"
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.usefixtures("tidy")
+async def test_a_file_that_is_no_database_is_unavailable_and_left_as_it_is(tmp_path: Path) -> None:
+    letter = "Dear Sir or Madam, this is a letter. " * 100
+    path = tmp_path / "billing.db"
+    path.write_text(letter)
+
+    with capture_logs(), pytest.raises(Unavailable, match="is not a SQLite database"):
+        await Store.open(str(path))
+
+    assert path.read_text() == letter
 
 
 @pytest.mark.parametrize(
@@ -79,7 +163,7 @@ async def test_a_closed_sqlite_database_is_one_file_again(sqlite: str) -> None:
 
     await store.close()
 
-    assert [path.name for path in Path(sqlite).parent.iterdir()] == ["billing.db"]
+    assert names_in(Path(sqlite).parent) == ["billing.db"]
 
 
 async def test_a_postgresql_database_without_a_schema_is_outdated_and_left_alone(empty_postgresql: str) -> None:
@@ -113,6 +197,16 @@ async def test_sqlite_connections_are_durable_and_check_foreign_keys(sqlite: str
     for engine in (store._writer, store._reader):
         values = [await setting(engine, f"PRAGMA {pragma}") for pragma in pragmas]
         assert values == ["wal", 2, 1, 5_000]
+    await store.close()
+
+
+async def test_the_sqlite_driver_begins_no_transaction_by_itself(sqlite: str) -> None:
+    store = await Store.open(sqlite)
+    for engine in (store._writer, store._reader):
+        async with engine.connect() as connection:
+            driver = (await connection.get_raw_connection()).driver_connection
+            assert driver is not None
+            assert driver.isolation_level is None
     await store.close()
 
 
