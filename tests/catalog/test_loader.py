@@ -105,3 +105,9 @@ def test_an_empty_catalog_is_refused() -> None:
 def test_a_price_may_be_nothing() -> None:
     free = parse_catalog(CATALOG.replace('price = "99"', 'price = "0.00"'))
     assert free.plans["smtp_per_proxy"].price_micros == 0
+
+
+def test_a_component_is_priced_once() -> None:
+    again = '{component_type = "mailbox", unit = "mailbox", name = "Again", unit_price = "1.00"}, '
+    with pytest.raises(InvalidArgument, match="priced once"):
+        parse_catalog(CATALOG.replace("components = [", "components = [" + again, 1))

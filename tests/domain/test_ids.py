@@ -62,3 +62,8 @@ def test_where_one_fact_ends_and_the_next_begins_is_part_of_the_id() -> None:
 def test_the_id_of_a_stored_transaction_can_be_derived_again_by_any_later_version() -> None:
     # 2026-06-12T12:00Z is 1 781 265 600 000 ms = 0x019ebbb40e00; the rest is SHA-256 of "transaction", "a", "7".
     assert derived_id(NOON, "transaction", "a", 7) == "019ebbb4-0e00-73d8-9d06-c541388b8849"
+
+
+def test_an_id_starts_with_its_millisecond_after_2038() -> None:
+    now = datetime(2039, 7, 3, 23, 5, 44, 311_000, tzinfo=UTC)
+    assert int(new_id(now).replace("-", "")[:12], 16) == to_epoch_us(now) // 1000

@@ -134,3 +134,12 @@ def test_a_price_in_cents_is_exact_and_has_no_idle_zeros(amount_micros: int, cen
 @given(st.integers(min_value=0, max_value=10**15))
 def test_a_price_in_cents_is_the_price(amount_micros: int) -> None:
     assert Decimal(format_cents(amount_micros)) * MICROS_PER_CENT == amount_micros
+
+
+def test_a_negative_price_in_cents_is_the_price() -> None:
+    assert format_cents(-255_000) == "-25.5"
+
+
+def test_only_ascii_digits_are_an_amount() -> None:
+    with pytest.raises(ValueError, match="is not a decimal amount"):
+        parse_micros("\u0661\u0662.\u0664")

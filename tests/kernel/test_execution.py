@@ -6,6 +6,16 @@ import asyncio
 
 import pytest
 
+from billing_mcp.domain.errors import Refused
+from billing_mcp.kernel.arguments import AccountId
+from billing_mcp.kernel.context import Context
+from billing_mcp.kernel.execution import Executor, Host, ProgramResult, Request
+from billing_mcp.kernel.principal import Permission
+from billing_mcp.kernel.registry import Registry, Resource
+from billing_mcp.operations import REGISTRY
+from billing_mcp.operations.plans import PlanOffers
+from billing_mcp.operations.platform import receive_payment
+from billing_mcp.store.engine import uninterrupted
 from tests.world import MANAGER, World
 
 CHANGE = "billing.plan.change(account_id={0!r}, plan_id='smtp_per_proxy')"
@@ -193,3 +203,55 @@ async def test_a_script_that_no_database_could_store_is_answered_and_stored_all_
 
     assert answer.error is None or answer.error.code in ("syntax_error", "invalid_argument")
     assert await world.app.executor.stored_answer(MANAGER, answer.execution_id) == answer.to_json()
+
+
+async def test_database_work_ends_before_a_cancellation_goes_on() -> None:
+    ended = asyncio.Event()
+    go_on = asyncio.Event()
+
+    async def work() -> None:
+        await go_on.wait()
+        ended.set()
+
+    task = asyncio.create_task(uninterrupted(work()))
+    await asyncio.sleep(0)
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0)
+    assert not task.done()
+    go_on.set()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended.is_set()
+
+
+async def test_what_a_function_wrote_before_it_raised_is_undone_though_the_script_goes_on(world: World) -> None:
+    account_id = await world.account(funds="10.00", plan="smtp_per_mailbox")
+    faulty = Resource("faulty", doc="For this test.")
+
+    @faulty.operation(requires=Permission.MANAGE, route="POST /faulty")
+    async def spend(ctx: Context, *, account_id: AccountId) -> PlanOffers:
+        """Spends, and then refuses. Errors: refused."""
+        await receive_payment(ctx.tx, account_id, 5_000_000, provider="test")
+        raise Refused("too late")
+
+    registry = Registry([*REGISTRY.resources, faulty])
+    app = world.app
+    executor = Executor(app.store, registry, app.catalog, world.clock, app.settings.limits())
+
+    class Program:
+        source = "spend, then cancel"
+
+        async def run(self, host: Host) -> ProgramResult:
+            with pytest.raises(Refused):
+                await host.call("billing.faulty.spend", {"account_id": account_id})
+            return ProgramResult(await host.call("billing.plan.cancel", {"account_id": account_id}))
+
+    answer = await executor.execute(Request(Program(), MANAGER))
+    await executor.close()
+
+    assert answer.changed
+    assert answer.effects.wallets == []
+    assert await world.balance(account_id) == "10.00"
+    assert (await world.audit()).findings == ()

@@ -91,6 +91,7 @@ async def test_a_foreign_account_in_capitals_does_not_exist_either(world: World,
     stranger = replace(MANAGER, account_ids=frozenset({mine}))
 
     assert code_of(await world.run(script(function, foreign.upper()), stranger)) == "not_found"
+    assert code_of(await world.run(script(function, mine.upper()), stranger)) is None
 
 
 @FUNCTIONS

@@ -136,9 +136,9 @@ class TestHints:
     @pytest.mark.parametrize(
         ("source", "hint"),
         [
-            (f"b = {GET}\nb.balance", "Line 2: Object of type WalletBalance has no attribute balance."),
-            ("f = billing.plans.lst", "Line 1: Module billing.plans has no member lst."),
-            ("print(1)\nprint(nowhere)", "Line 2: Name nowhere used when not defined."),
+            (f"b = {GET}\nb.balance", "Object of type WalletBalance has no attribute balance."),
+            ("f = billing.plans.lst", "Module billing.plans has no member lst."),
+            ("print(1)\nprint(nowhere)", "Name nowhere used when not defined."),
         ],
     )
     async def test_a_script_that_failed_is_told_what_the_checker_says_of_it(

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from billing_mcp.domain.accrual import Component, Plan, PlanId
 from billing_mcp.domain.errors import InvalidArgument
@@ -41,6 +41,13 @@ class _Plan(_Strict):
     description: str
     price: Price
     components: list[_Component]
+
+    @model_validator(mode="after")
+    def _each_component_once(self) -> Self:
+        types = [component.component_type for component in self.components]
+        if len(set(types)) < len(types):
+            raise ValueError("each component_type is priced once")
+        return self
 
 
 class _Catalog(_Strict):

@@ -7,6 +7,8 @@ import secrets
 from datetime import datetime
 from uuid import UUID
 
+from billing_mcp.domain.clock import to_epoch_us
+
 
 def new_id(now: datetime) -> str:
     """A fresh identifier that sorts by `now`; 74 of its bits are random."""
@@ -20,7 +22,7 @@ def derived_id(now: datetime, *key: object) -> str:
 
 
 def _uuid7(now: datetime, entropy: bytes) -> str:
-    milliseconds = int(now.timestamp() * 1000)
+    milliseconds = to_epoch_us(now) // 1000
     bits = int.from_bytes(entropy, "big")
     value = milliseconds << 80 | 0x7 << 76 | (bits >> 68) << 64 | 0b10 << 62 | bits & (1 << 62) - 1
     return str(UUID(int=value))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
 
@@ -70,16 +70,17 @@ def close_period(
     amount = sum(round_to_cents(line.amount_micros) for line in lines) * MICROS_PER_CENT
     rounding = amount - total_micros(lines)
     due = total_micros(accrued) + rounding
-    short = max(0, due - account.wallet.available_micros)
+    # Rounding down is first taken off what is owed: nobody is given money they have not paid.
+    short = account.shortfall_micros(due) if due >= 0 else max(due, -already_unpaid_micros)
     posting = None
-    if due:
+    if accrued or rounding:
         posting = charge(account, accrued, now, receivable_micros=short, rounding_micros=rounding)
     unpaid = short + already_unpaid_micros
     invoice = Invoice(
         account_id=account.wallet.account_id,
         invoice_seq=invoice_seq,
         invoice_id=invoice_id,
-        status="past_due" if unpaid else "paid",
+        status="past_due" if unpaid >= MICROS_PER_CENT else "paid",
         currency=account.wallet.currency,
         amount_micros=amount,
         paid_micros=amount - unpaid,
@@ -88,6 +89,4 @@ def close_period(
         period_end=period_end,
         lines=lines,
     )
-    settled_through = max(account.subscription.settled_through, period_end)
-    settled = replace(account.subscription, settled_through=settled_through)
-    return Closing(invoice, posting, settled, "past_due" if unpaid else account.status)
+    return Closing(invoice, posting, account.subscription.settled(period_end), account.status_when_owing(unpaid))

@@ -227,6 +227,8 @@ def _check(posting: Posting, wallet: Wallet) -> None:
     if len(posting.entries) < 2:
         raise Internal("a posting has at least two entries")
     for entry in posting.entries:
+        if not entry.amount_micros:
+            raise Internal(f"an entry on {entry.ledger_account} moves nothing")
         if not is_ledger_account(entry.ledger_account):
             raise Internal(f"unknown ledger account {entry.ledger_account!r}")
         if entry.ledger_account in (AVAILABLE, RESERVED) and entry.currency != wallet.currency:

@@ -10,7 +10,7 @@ import re
 
 MICROS_PER_UNIT = 1_000_000
 MICROS_PER_CENT = 10_000
-_DECIMAL = re.compile(r"(-?)(\d{1,12})(?:\.(\d{1,6}))?")
+_DECIMAL = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,6}))?")
 
 
 def format_micros(amount_micros: int) -> str:
@@ -47,5 +47,6 @@ def round_to_cents(amount_micros: int) -> int:
 
 def format_cents(amount_micros: int) -> str:
     """A price in cents as exact decimal text: 25 cents and a half is `25.5`."""
-    cents, rest = divmod(amount_micros, MICROS_PER_CENT)
-    return f"{cents}.{rest:04d}".rstrip("0").rstrip(".")
+    sign = "-" if amount_micros < 0 else ""
+    cents, rest = divmod(abs(amount_micros), MICROS_PER_CENT)
+    return f"{sign}{cents}.{rest:04d}".rstrip("0").rstrip(".")

@@ -15,7 +15,7 @@ from billing_mcp.domain.accrual import ComponentCount, Plan, PlanSpan, accrue, t
 from billing_mcp.domain.clock import start_of
 from billing_mcp.domain.errors import InvalidArgument, Refused
 from billing_mcp.domain.ledger import AVAILABLE, RECEIVABLE, REVENUE, ROUNDING, Entry, LineItem, Posting, Wallet
-from billing_mcp.domain.money import format_micros
+from billing_mcp.domain.money import MICROS_PER_CENT, format_micros
 from billing_mcp.domain.periods import period_of
 
 PlanStatus = Literal["active", "trialing", "canceling", "past_due", "suspended", "canceled", "none"]
@@ -49,6 +49,14 @@ class Subscription:
         """The plan in force on a day."""
         started = [phase for phase in self.phases if phase.starts_on <= day]
         return started[-1].plan_id if started else None
+
+    def has_started(self, day: date) -> bool:
+        """Whether there was ever a plan until `day`."""
+        return any(phase.starts_on <= day for phase in self.phases)
+
+    def settled(self, day: date) -> Subscription:
+        """Every day before `day` is charged; a settled day is never opened again."""
+        return replace(self, settled_through=max(self.settled_through, day))
 
     def pending_after(self, day: date) -> Phase | None:
         """The change or cancel that waits for a later day."""
@@ -84,6 +92,14 @@ class Account:
     counts: Sequence[ComponentCount]
     plans: Mapping[str, Plan]
 
+    def shortfall_micros(self, due_micros: int) -> int:
+        """What available does not cover of an amount that is due."""
+        return max(0, due_micros - max(0, self.wallet.available_micros))
+
+    def status_when_owing(self, owed_micros: int) -> AccountStatus:
+        """An active account that owes a cent or more is past_due; a worse status stays."""
+        return "past_due" if owed_micros >= MICROS_PER_CENT and self.status == "active" else self.status
+
     def accrued(self, until: date) -> tuple[LineItem, ...]:
         """The lines of what was used before `until` and not yet charged."""
         subscription = self.subscription
@@ -108,8 +124,8 @@ def plan_status(subscription: Subscription | None, account_status: AccountStatus
     """The status of the plan; trouble with the account outranks a pending cancel."""
     if subscription is None:
         return "none"
-    if subscription.plan_on(today) is None:
-        return "canceled" if any(p.starts_on <= today for p in subscription.phases) else "none"
+    if subscription.plan_on(today) is None or account_status == "closed":
+        return "canceled" if subscription.has_started(today) else "none"
     if account_status in ("past_due", "suspended"):
         return account_status
     pending = subscription.pending_after(today)
@@ -146,12 +162,15 @@ def change(account: Account, plan: Plan, *, on: date | None, now: datetime) -> O
             code="account_not_active",
             hint="Settle the unpaid invoice first; cancelling is always possible.",
         )
+    if not subscription.has_started(today):  # the first plan's first day is when billing starts
+        start = on or today
+        subscription = replace(subscription, anchor_day=start.day, settled_through=start)
     if on is not None and on > today:
         pending_change = subscription.without_pending(today).with_phase(Phase(on, plan.plan_id))
         return Outcome((), pending_change, account.status, start_of(on), True, previous, plan.plan_id)
     lines = account.accrued(today)
     postings = (charge(account, lines, now),) if lines else ()
-    switched = replace(subscription.with_phase(Phase(today, plan.plan_id)), settled_through=today)
+    switched = subscription.with_phase(Phase(today, plan.plan_id)).settled(today)
     return Outcome(postings, switched, account.status, now, False, previous, plan.plan_id)
 
 
@@ -178,10 +197,11 @@ def cancel(account: Account, *, immediately: bool, now: datetime) -> Outcome:
         ending = subscription.without_pending(today).with_phase(Phase(end, None))
         return Outcome((), ending, account.status, start_of(end), True, previous, None)
     lines = account.accrued(today)
-    short = max(0, total_micros(lines) - account.wallet.available_micros)
+    short = account.shortfall_micros(total_micros(lines))
     postings = (charge(account, lines, now, receivable_micros=short),) if lines else ()
-    ended = replace(subscription.with_phase(Phase(today, None)), settled_through=today)
-    return Outcome(postings, ended, "past_due" if short else account.status, now, False, previous, None)
+    ended = subscription.with_phase(Phase(today, None)).settled(today)
+    status = account.status_when_owing(short)
+    return Outcome(postings, ended, status, now, False, previous, None)
 
 
 def resume(account: Account, *, now: datetime) -> Outcome:
@@ -206,9 +226,9 @@ def charge(
 ) -> Posting:
     """The posting that charges `lines` to the wallet.
 
-    `receivable_micros` of it stays owed instead, and `rounding_micros` is added to what is
-    due, so that an invoice can be paid in whole cents. Both appear as lines, so that the
-    lines always sum to what the wallet and the receivable give.
+    `receivable_micros` of it stays owed instead (negative: a debt is lowered), and
+    `rounding_micros` is added to what is due, so that an invoice can be paid in whole cents.
+    Both appear as lines, so that the lines always sum to what the wallet gives.
     """
     due = total_micros(lines) + rounding_micros
     currency = account.wallet.currency
@@ -218,12 +238,12 @@ def charge(
         Entry(REVENUE, total_micros(lines), currency),
         Entry(ROUNDING, rounding_micros, currency),
     )
-    unpaid = f"; {format_micros(receivable_micros)} {currency} unpaid" if receivable_micros else ""
-    days = f"{lines[0].period_start} to {lines[-1].period_end}" if lines else "rounded to cents"
+    unpaid = f"; {format_micros(receivable_micros)} {currency} unpaid" if receivable_micros > 0 else ""
+    what = f"Plan charges {lines[0].period_start} to {lines[-1].period_end}" if lines else "Rounding of an invoice"
     return Posting(
         account_id=account.wallet.account_id,
         type="charge" if lines else "rounding",
-        description=f"Plan charges {days}{unpaid}",
+        description=f"{what}{unpaid}",
         entries=tuple(entry for entry in entries if entry.amount_micros),
         effective_at=now,
         line_items=tuple(lines) + _adjustment_lines(receivable_micros, rounding_micros),
@@ -236,7 +256,13 @@ def _adjustment_lines(receivable_micros: int, rounding_micros: int) -> tuple[Lin
     if rounding_micros:
         lines.append(_adjustment(ROUNDING, "Rounding of the invoice to cents", rounding_micros))
     if receivable_micros:
-        lines.append(_adjustment(RECEIVABLE, "Unpaid, carried as receivable", -receivable_micros))
+        lines.append(
+            _adjustment(
+                RECEIVABLE,
+                "Unpaid, carried as receivable" if receivable_micros > 0 else "Taken off the debt",
+                -receivable_micros,
+            )
+        )
     return tuple(lines)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from pydantic_monty import MontyCrashedError, MontyError, MontyRuntimeError, MontySyntaxError
@@ -17,6 +18,8 @@ from billing_mcp.domain.errors import (
 from billing_mcp.sandbox.pool import SandboxLimits
 
 _MESSAGE_CHARS = 1000
+_PLAIN = "Write it with plain functions, loops, lists and dicts."
+_UNSUPPORTED = re.compile(r"NotImplementedError: The monty syntax parser does not yet support (.*)")
 _SCRIPT_FILE = "<python-input-1>"
 
 
@@ -32,13 +35,10 @@ def exception_type(error: BillingError) -> str:
 def explain(error: MontyError, raised: Mapping[str, BillingError], limits: SandboxLimits) -> BillingError:
     """What ended the script: one of our errors that it did not catch, a limit, or its own mistake."""
     if isinstance(error, MontyRuntimeError):
-        message = error.display("msg")
-        return raised.get(message) or _limit(message, limits) or ScriptFailed(_short(error.display("type-msg")))
+        return raised.get(error.display("msg")) or _own_mistake(error.display("type-msg"), limits)
     if isinstance(error, MontySyntaxError):
         return InvalidArgument(
-            f"the sandbox cannot run this: {_short(error.display('msg'))}",
-            code="syntax_error",
-            hint="Write it with plain functions, loops, lists and dicts.",
+            f"the sandbox cannot run this: {_short(error.display('msg'))}", code="syntax_error", hint=_PLAIN
         )
     if isinstance(error, MontyCrashedError):
         return LimitExceeded("the script broke its sandbox and was stopped", code="sandbox_crashed")
@@ -52,22 +52,28 @@ def line_of(error: MontyError) -> int | None:
     return lines[-1] if lines else None
 
 
-def _limit(message: str, limits: SandboxLimits) -> LimitExceeded | None:
-    if message.startswith("feed time limit exceeded"):
-        return LimitExceeded(
-            f"a script may compute for {limits.execution_s:g} s", code="time_limit", hint="Do less in one script."
-        )
-    if message.startswith("memory limit exceeded") and f"> {limits.output_bytes} bytes" in message:
-        return LimitExceeded(
-            f"a script may print {limits.output_bytes} bytes", code="output_limit", hint="Print only what is needed."
-        )
-    if message.startswith("memory limit exceeded"):
-        return LimitExceeded(
-            f"a script may use {limits.memory_bytes // 2**20} MB of memory", code="memory_limit", hint="Keep less."
-        )
-    if "suspension" in message:
+def _own_mistake(text: str, limits: SandboxLimits) -> BillingError:
+    """The error for an exception such as `KeyError: price`; limits arrive as exceptions too."""
+    if text.startswith("TimeoutError: feed time limit exceeded"):
+        message = f"a script may compute for {limits.execution_s:g} s"
+        return LimitExceeded(message, code="time_limit", hint="Do less in one script.")
+    if text.startswith("MemoryError: ") and f"> {limits.output_bytes} bytes" in text:
+        message = f"a script may print {limits.output_bytes} bytes"
+        return LimitExceeded(message, code="output_limit", hint="Print only what is needed.")
+    if text.startswith("MemoryError: "):
+        message = f"a script may use {limits.memory_bytes // 2**20} MB of memory"
+        return LimitExceeded(message, code="memory_limit", hint="Keep less.")
+    if text.startswith("RuntimeError: suspension limit"):
         return LimitExceeded(f"a script may make {limits.calls} calls", code="call_limit", hint="Call less often.")
-    return None
+    unsupported = _UNSUPPORTED.match(text)
+    if unsupported:
+        return InvalidArgument(f"the sandbox does not support {unsupported[1]}", code="syntax_error", hint=_PLAIN)
+    if "cannot suspend in this synchronous context" in text:
+        return ScriptFailed(
+            "a billing function cannot be called from within map, filter, sorted or a key function",
+            hint="Call billing functions in a plain loop or comprehension.",
+        )
+    return ScriptFailed(_short(text))
 
 
 def _short(text: str) -> str:

@@ -43,7 +43,7 @@ class Sandbox:
         self._pool = AsyncMonty(
             min_processes=1,
             max_processes=limits.workers,
-            checkout_timeout=limits.wall_s,
+            checkout_timeout=limits.wall_s / 3,
             request_timeout=limits.wall_s + _GRACE_S,
         )
 

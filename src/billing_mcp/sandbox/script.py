@@ -26,9 +26,9 @@ from billing_mcp.kernel.registry import NAMESPACE
 from billing_mcp.sandbox.failure import exception_type, explain, line_of
 from billing_mcp.sandbox.pool import Sandbox
 from billing_mcp.sandbox.shape import fit, to_json_value
-from billing_mcp.sandbox.source import HELP, RejectedError, Script, positional_arguments, prepare
+from billing_mcp.sandbox.source import HELP, RejectedError, Script, normalized, positional_arguments, prepare
 from billing_mcp.sandbox.stubs import help_text
-from billing_mcp.sandbox.typecheck import first_mistake
+from billing_mcp.sandbox.typecheck import first_mistake, remark_on
 
 
 @dataclass(slots=True)
@@ -72,16 +72,16 @@ class ScriptProgram:
     async def _add_hint(self, failure: RejectedError, script: Script, host: Host) -> None:
         """What the type checker says of a script that failed without having been checked."""
         async with AsyncExitStack() as stack:
-            session = await self.sandbox.open_session(stack, host, type_check=True)
             try:
-                await _Drive(script, session, host, CollectString(), "").start()
-            except RejectedError as mistake:
-                failure.error.hint = f"Line {mistake.line}: {mistake.error.message.rstrip('.?')}."
-            except MontyError:
-                pass  # it fails before its first call, as we know
+                session = await self.sandbox.open_session(stack, host, type_check=True)
+                await _Drive(script, session, host, CollectString(), "").feed()
+            except MontyTypingError as error:
+                failure.error.hint = remark_on(error.display(), failure.line) or failure.error.hint
+            except (MontyError, BillingError):
+                pass  # it fails before its first call, as we know, or no worker is free
 
     def _line(self, line: int | None) -> str | None:
-        lines = self.source.splitlines()
+        lines = normalized(self.source).split("\n")
         return lines[line - 1].strip()[:200] if line and 0 < line <= len(lines) else None
 
 
@@ -99,16 +99,13 @@ class _Drive:
         self._host = host
         self._output = output
         self._accounts = accounts
-        self._left_after_write_s = host.limits.sandbox_after_write_s
+        self._left_s = {False: host.limits.wall_after_write_s, True: host.limits.sandbox_after_write_s}
         self._snapshot: AsyncSnapshot | None = None
 
     async def start(self) -> None:
         """Run the script up to its first call. Raises RejectedError for what its types forbid."""
-        snapshot = await self._session.feed_start(self._script.prelude)
-        while not isinstance(snapshot, MontyComplete):
-            snapshot = await snapshot.resume_auto()
         try:
-            self._snapshot = await self._session.feed_start(self._script.code, print_callback=self._output)
+            await self.feed()
         except MontyTypingError as error:
             mistake = first_mistake(error.display())
             if mistake is not None:
@@ -116,6 +113,16 @@ class _Drive:
             self._snapshot = await self._session.feed_start(
                 self._script.code, print_callback=self._output, skip_type_check=True
             )
+
+    async def feed(self) -> None:
+        """The same; raises MontyTypingError for all that the type checker says."""
+        snapshot = await self._session.feed_start(self._script.prelude)
+        while not isinstance(snapshot, MontyComplete):
+            snapshot = await snapshot.resume_auto()
+        snapshot = await self._session.feed_start(self._script.code, print_callback=self._output)
+        while isinstance(snapshot, AsyncFunctionSnapshot) and snapshot.function_name == "import_stubs":
+            snapshot = await snapshot.resume_auto()  # the checker asks for a module's types
+        self._snapshot = snapshot
 
     async def run(self) -> Any:
         """Answer each call until the script ends. Returns its value."""
@@ -154,19 +161,27 @@ class _Drive:
         return help_text(self._host.registry, None if name is None else str(name), self._accounts)
 
     async def _bounded(self, turn: Awaitable[AsyncSnapshot]) -> AsyncSnapshot:
-        """Let the script go on; once it has written it holds a lock, and has little time left."""
-        if not self._host.wrote:
+        """Let the script go on. In a write transaction others wait for it, so its time is short.
+
+        It has been read up to its first change before: it gets as long for that again as it may
+        hold a lock after it, and then the much shorter rest.
+        """
+        if not self._host.writable:
             return await turn
+        wrote = self._host.wrote
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
-            async with asyncio.timeout(self._left_after_write_s):
+            async with asyncio.timeout(self._left_s[wrote]):
                 return await turn
         except TimeoutError:
-            raise LimitExceeded(
-                f"after its first change a script may compute for {self._host.limits.sandbox_after_write_s:g} s",
-                code="write_time_limit",
-                hint="Read and compute first, change last.",
-            ) from None
+            limits = self._host.limits
+            message = (
+                f"after its first change a script may compute for {limits.sandbox_after_write_s:g} s"
+                if wrote
+                else f"before its first change a script may compute for {limits.wall_after_write_s:g} s"
+            )
+            hint = "Compute in a script that only reads; let the one that changes do little else."
+            raise LimitExceeded(message, code="write_time_limit", hint=hint) from None
         finally:
-            self._left_after_write_s -= loop.time() - started
+            self._left_s[wrote] -= loop.time() - started

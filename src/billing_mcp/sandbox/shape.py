@@ -4,20 +4,50 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import date
+from collections.abc import Container, Iterator
+from datetime import date, time, timedelta
 from decimal import Decimal
 from typing import Any
 
+from pydantic_monty import ExternalModule, MontyClassProxy, MontyStdTypeProxy
+
 _MAX_SAFE_INTEGER = 2**53 - 1
 _MAX_DEPTH = 30
+_MAX_VALUES = 50_000
+_MAX_KEY_PARTS = 20
 _STEPS = ((200, 8000), (100, 4000), (50, 2000), (20, 1000), (10, 400), (5, 200), (2, 80))
 OMITTED = "_omitted"
 
 
-def to_json_value(value: Any, depth: int = 0) -> Any:
-    """The value as JSON can say it exactly: what is no JSON becomes text."""
+def to_json_value(value: Any) -> Any:
+    """The value as JSON can say it exactly: what is no JSON becomes text.
+
+    A value that holds the same list many times is a tree of any size, so values are counted.
+    """
+    return _shape(value, 0, iter(range(_MAX_VALUES)))
+
+
+def _shape(value: Any, depth: int, budget: Iterator[int]) -> Any:
     if depth > _MAX_DEPTH:
         return {OMITTED: f"nested deeper than {_MAX_DEPTH}"}
+    match value:
+        case dict():
+            shaped: dict[str, Any] = {}
+            for (key, item), _ in zip(value.items(), budget, strict=False):
+                shaped[_key(key, taken=shaped)] = _shape(item, depth + 1, budget)
+            rest = len(value) - len(shaped)
+            return shaped | {OMITTED: f"{rest} of {len(value)} keys"} if rest else shaped
+        case list() | tuple() | set() | frozenset():
+            items = [_shape(item, depth + 1, budget) for item, _ in zip(value, budget, strict=False)]
+            rest = len(value) - len(items)
+            return [*items, {OMITTED: f"{rest} of {len(value)} items"}] if rest else items
+        case MontyClassProxy():
+            return _shape(value.attributes, depth + 1, budget)
+        case _:
+            return _scalar(value)
+
+
+def _scalar(value: Any) -> Any:
     match value:
         case None | bool():
             return value
@@ -27,16 +57,12 @@ def to_json_value(value: Any, depth: int = 0) -> Any:
             return _integer(value)
         case float():
             return value if math.isfinite(value) else str(value)
-        case dict():
-            return {_key(key): to_json_value(item, depth + 1) for key, item in value.items()}
-        case list() | tuple() | set() | frozenset():
-            return [to_json_value(item, depth + 1) for item in value]
         case date():
             return value.isoformat()
-        case Decimal():
+        case Decimal() | timedelta() | time() | BaseException():
             return str(value)
         case _:
-            return f"<{type(value).__name__}>"
+            return f"<{_kind(value)}>"
 
 
 def fit(value: Any, max_chars: int) -> Any:
@@ -83,8 +109,15 @@ def _integer(value: int) -> Any:
     return str(value) if value.bit_length() <= 1024 else f"<integer of {value.bit_length()} bits>"
 
 
-def _key(key: Any) -> str:
-    if isinstance(key, str):
-        return _text(key)
-    plain = to_json_value(key)
-    return plain if isinstance(plain, str) else json.dumps(plain)
+def _kind(value: Any) -> str:
+    if isinstance(value, MontyStdTypeProxy):
+        return value.name
+    if isinstance(value, ExternalModule):
+        return "module"
+    return value.__name__ if isinstance(value, type) else type(value).__name__
+
+
+def _key(key: Any, *, taken: Container[str]) -> str:
+    plain = _shape(key, _MAX_DEPTH - 2, iter(range(_MAX_KEY_PARTS)))
+    text = plain if isinstance(plain, str) else json.dumps(plain)
+    return text if text not in taken else f"{text} ({type(key).__name__})"

@@ -22,10 +22,18 @@ _RUN = "asyncio.run"
 PRELUDE = f"import {NAMESPACE}\n"
 ASYNC_PRELUDE = f"""import asyncio
 import {NAMESPACE}
-async def _settled(value):
+async def settled_by_billing(value):
     return (await value) if type(value).__name__ == 'coroutine' else value
-async def _gather(*values, return_exceptions=False):
-    return [await _settled(value) for value in values]
+async def gathered_by_billing(*values, return_exceptions=False):
+    results = []
+    for value in values:
+        try:
+            results.append(await settled_by_billing(value))
+        except Exception as error:
+            if not return_exceptions:
+                raise
+            results.append(error)
+    return results
 """
 """Billing functions answer at once; whoever awaits them, alone or gathered, gets the answer."""
 
@@ -50,7 +58,7 @@ class RejectedError(Exception):
 
 def prepare(source: str, registry: Registry, *, max_bytes: int) -> Script:
     """The script, ready to run. Raises RejectedError for what cannot work."""
-    text = source.replace("\r\n", "\n").replace("\r", "\n")
+    text = normalized(source)
     tree = _parse(text, max_bytes)
     names = _Names(tree)
     for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
@@ -61,6 +69,11 @@ def prepare(source: str, registry: Registry, *, max_bytes: int) -> Script:
     _mend_value(tree, edits)
     writes = any(name in registry and registry[name].writes for name in names.mentioned(tree))
     return Script(ASYNC_PRELUDE if mended_awaits else PRELUDE, edits.apply(), writes)
+
+
+def normalized(source: str) -> str:
+    """The script with the line ends that Python sees, and no others."""
+    return source.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _parse(text: str, max_bytes: int) -> ast.Module:
@@ -74,12 +87,17 @@ def _parse(text: str, max_bytes: int) -> ast.Module:
             return ast.parse(text)
     except SyntaxError as error:
         problem = InvalidArgument(
-            f"the script is not Python: {error.msg}", code="syntax_error", hint="Send a plain Python script."
+            f"the script is not Python: {error.msg}",
+            code="syntax_error",
+            hint="Send a plain Python script; within an f-string use other quotes than around it.",
         )
         raise RejectedError(problem, error.lineno) from None
     except (ValueError, RecursionError, MemoryError):
         problem = InvalidArgument("the script cannot be parsed: NUL bytes or nested too deeply", code="syntax_error")
         raise RejectedError(problem, None) from None
+
+
+_BINDING = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.ExceptHandler | ast.MatchAs | ast.MatchStar
 
 
 class _Names:
@@ -101,7 +119,7 @@ class _Names:
                 rebound.add(node.id)
             elif isinstance(node, ast.arg):
                 rebound.add(node.arg)
-            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            elif isinstance(node, _BINDING) and node.name:
                 rebound.add(node.name)
         for name_ in rebound:
             self._aliases.pop(name_, None)
@@ -150,12 +168,14 @@ def _check_call(call: ast.Call, names: _Names, registry: Registry, text: str) ->
 
 
 def _positional(operation: Operation, call: ast.Call, text: str) -> InvalidArgument:
+    edits = _Edits(text)
     named = [
-        f"{parameter.name}={ast.get_source_segment(text, argument)}"
+        f"{parameter.name}={edits.text_of(argument)}"
         for parameter, argument in zip(operation.parameters, call.args, strict=False)
     ]
-    named += [ast.get_source_segment(text, keyword) or "" for keyword in call.keywords]
-    return positional_arguments(operation.name, ", ".join(named))
+    named += [edits.text_of(keyword) for keyword in call.keywords]
+    whole = ", ".join(named)
+    return positional_arguments(operation.name, whole if len(whole) <= 500 else "account_id=...")
 
 
 def positional_arguments(function: str, named: str) -> InvalidArgument:
@@ -169,15 +189,16 @@ def _mend_awaits(tree: ast.Module, names: _Names, edits: _Edits) -> bool:
     mended = False
     for node in ast.walk(tree):
         if isinstance(node, ast.Await) and names.is_billing_call(node.value):
-            edits.replace(node.lineno, node.col_offset, len("await"), " " * len("await"))
+            edits.replace(node.lineno, node.col_offset, len("await"), "(    ")
+            edits.insert_after(node, ")")
         elif isinstance(node, ast.Await):
-            edits.wrap(node.value, "_settled(", ")")
+            edits.wrap(node.value, "settled_by_billing(", ")")
             mended = True
         elif isinstance(node, ast.Call) and names.full_name(node.func) == _GATHER:
-            edits.replace_node(node.func, "_gather")
+            edits.replace_node(node.func, "gathered_by_billing")
             mended = True
         elif isinstance(node, ast.Call) and names.full_name(node.func) == _RUN and node.args:
-            edits.wrap(node.args[0], "_settled(", ")")
+            edits.wrap(node.args[0], "settled_by_billing(", ")")
             mended = True
     return mended
 
@@ -231,6 +252,11 @@ class _Edits:
         start = self._starts[line - 1] + column
         self._edits.append((start, len(self._edits), start + length, text.encode()))
 
+    def text_of(self, node: ast.expr | ast.keyword) -> str:
+        """The text of a node."""
+        start, end = self._span(node)
+        return self._data[start:end].decode("utf-8", "replace")
+
     def replace_node(self, node: ast.stmt | ast.expr, text: str) -> None:
         """Replace a node."""
         start, end = self._span(node)
@@ -264,6 +290,6 @@ class _Edits:
         parts.append(self._data[position:])
         return b"".join(parts).decode("utf-8", "replace") + self._tail
 
-    def _span(self, node: ast.stmt | ast.expr) -> tuple[int, int]:
+    def _span(self, node: ast.stmt | ast.expr | ast.keyword) -> tuple[int, int]:
         end_line, end_column = node.end_lineno or node.lineno, node.end_col_offset or node.col_offset
         return self._starts[node.lineno - 1] + node.col_offset, self._starts[end_line - 1] + end_column

@@ -21,7 +21,10 @@ def root_stub(registry: Registry) -> str:
 def namespace_stub(resource: Resource) -> str:
     """The stub of one namespace: its result types, and its functions with their documentation."""
     classes = dict.fromkeys(c for o in resource.operations for c in typed_dicts(o.returns))
-    parts = [f'"""{resource.doc}"""', "from typing import Literal, NotRequired, TypedDict"]
+    parts = [
+        f'"""{resource.doc}"""',
+        "from datetime import date\nfrom typing import List, Literal, NotRequired, TypedDict",
+    ]
     parts += [_class_stub(c) for c in classes]
     parts += [_function_stub(o) for o in resource.operations]
     return "\n\n".join(parts) + "\n"

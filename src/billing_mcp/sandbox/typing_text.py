@@ -20,11 +20,11 @@ def type_text(annotation: Any) -> str:
     if origin in (Union, types.UnionType):
         return " | ".join(type_text(part) for part in get_args(annotation))
     if origin in (list, dict):
-        return f"{origin.__name__}[{', '.join(type_text(part) for part in get_args(annotation))}]"
+        return f"{'List' if origin is list else 'dict'}[{', '.join(type_text(part) for part in get_args(annotation))}]"
     if annotation is type(None):
         return "None"
     if annotation is date:
-        return "str"
+        return "date | str"
     if annotation in (str, int, bool) or is_typeddict(annotation):
         return str(annotation.__name__)
     raise TypeError(f"a billing function cannot take or return {annotation!r}")

@@ -30,7 +30,7 @@ async def close_ended_period(tx: Transaction, catalog: Catalog, account_id: str)
     if latest and latest[0].period_end >= ended.end:
         return None
     charges = await tx.ledger.charges(account_id, since=start_of(ended.start))
-    charged = [line for lines in charges if _is_within(lines, ended) for line in lines]
+    charged = [line for lines in charges for line in _within(lines, ended)]
     closing = close_period(
         account,
         period_start=ended.start,
@@ -51,7 +51,11 @@ async def close_ended_period(tx: Transaction, catalog: Catalog, account_id: str)
     return closing.invoice
 
 
-def _is_within(lines: tuple[LineItem, ...], period: Period) -> bool:
-    """Whether a charge is for use within the period; each is settled before the period closes."""
-    starts = [line.period_start for line in lines if line.source != ADJUSTMENT and line.period_start]
-    return bool(starts) and period.start.isoformat() <= starts[-1] < period.end.isoformat()
+def _within(lines: tuple[LineItem, ...], period: Period) -> list[LineItem]:
+    """The lines of a charge for use within the period; with the last of them, what stayed unpaid."""
+    start, end = period.start.isoformat(), period.end.isoformat()
+    used = [line for line in lines if line.source != ADJUSTMENT and line.period_start]
+    found = [line for line in used if start <= (line.period_start or "") < end]
+    if found and found[-1] is used[-1]:
+        found += [line for line in lines if line.component_type == RECEIVABLE]
+    return found
