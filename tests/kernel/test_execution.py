@@ -11,14 +11,21 @@ from billing_mcp.kernel.arguments import AccountId
 from billing_mcp.kernel.context import Context
 from billing_mcp.kernel.execution import Executor, Host, ProgramResult, Request
 from billing_mcp.kernel.principal import Permission
+from billing_mcp.kernel.programs import SingleCall
 from billing_mcp.kernel.registry import Registry, Resource
 from billing_mcp.operations import REGISTRY
 from billing_mcp.operations.plans import PlanOffers
 from billing_mcp.operations.platform import receive_payment
-from billing_mcp.store.engine import uninterrupted
 from tests.world import MANAGER, World
 
 CHANGE = "billing.plan.change(account_id={0!r}, plan_id='smtp_per_proxy')"
+
+
+def executor_with(world: World, resource: Resource) -> Executor:
+    """An executor that knows one namespace more."""
+    app = world.app
+    registry = Registry([*REGISTRY.resources, resource])
+    return Executor(app.store, registry, app.catalog, world.clock, app.settings.limits())
 
 
 async def test_a_script_that_changes_the_plan_settles_switches_and_tells(world: World) -> None:
@@ -205,25 +212,32 @@ async def test_a_script_that_no_database_could_store_is_answered_and_stored_all_
     assert await world.app.executor.stored_answer(MANAGER, answer.execution_id) == answer.to_json()
 
 
-async def test_database_work_ends_before_a_cancellation_goes_on() -> None:
-    ended = asyncio.Event()
-    go_on = asyncio.Event()
+async def test_a_call_under_way_is_let_end_when_the_caller_goes_away(world: World) -> None:
+    account_id = await world.account(funds="10.00")
+    entered, go_on, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    slow = Resource("slow", doc="For this test.")
 
-    async def work() -> None:
+    @slow.operation(requires=Permission.MANAGE, route="POST /slow")
+    async def spend(ctx: Context, *, account_id: AccountId) -> PlanOffers:
+        """Takes its time. Errors: refused."""
+        entered.set()
         await go_on.wait()
+        await receive_payment(ctx.tx, account_id, 5_000_000, provider="test")
         ended.set()
+        return {"items": []}
 
-    task = asyncio.create_task(uninterrupted(work()))
-    await asyncio.sleep(0)
-    for _ in range(3):
-        task.cancel()
-        await asyncio.sleep(0)
-    assert not task.done()
+    executor = executor_with(world, slow)
+    caller = asyncio.create_task(
+        executor.execute(Request(SingleCall("billing.slow.spend", {"account_id": account_id}), MANAGER))
+    )
+    await entered.wait()
+    caller.cancel()
+    await asyncio.gather(caller, return_exceptions=True)
     go_on.set()
+    await executor.close()
 
-    with pytest.raises(asyncio.CancelledError):
-        await task
     assert ended.is_set()
+    assert await world.balance(account_id) == "10.00"
 
 
 async def test_what_a_function_wrote_before_it_raised_is_undone_though_the_script_goes_on(world: World) -> None:
@@ -236,9 +250,7 @@ async def test_what_a_function_wrote_before_it_raised_is_undone_though_the_scrip
         await receive_payment(ctx.tx, account_id, 5_000_000, provider="test")
         raise Refused("too late")
 
-    registry = Registry([*REGISTRY.resources, faulty])
-    app = world.app
-    executor = Executor(app.store, registry, app.catalog, world.clock, app.settings.limits())
+    executor = executor_with(world, faulty)
 
     class Program:
         source = "spend, then cancel"
