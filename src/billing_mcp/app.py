@@ -66,8 +66,7 @@ class App:
     ) -> Answer:
         """Execute a script."""
         accounts = await uninterrupted(self._accounts_text(principal)) if "help" in source else ""
-        text = source.encode("utf-8", "replace").decode()  # a lone surrogate cannot be stored
-        program = ScriptProgram(text, self._sandbox, accounts)
+        program = ScriptProgram(_storable(source), self._sandbox, accounts)
         return await self.executor.execute(Request(program, principal, preview, idempotency_key))
 
     async def call(
@@ -80,9 +79,9 @@ class App:
         idempotency_key: str = "",
     ) -> Answer:
         """Execute a single call."""
-        return await self.executor.execute(
-            Request(SingleCall(function, arguments), principal, preview, idempotency_key)
-        )
+        named = {_storable(name): _storable(v) if isinstance(v, str) else v for name, v in arguments.items()}
+        program = SingleCall(_storable(function), named)
+        return await self.executor.execute(Request(program, principal, preview, idempotency_key))
 
     async def _accounts_text(self, principal: Principal) -> str:
         async with self.store.read(self.clock()) as tx:
@@ -90,6 +89,10 @@ class App:
         shown = [f"  {account.account_id}  {account.name}" for account in granted[:_ACCOUNTS_LISTED]]
         more = f"\n  and {len(granted) - len(shown)} more" if len(granted) > len(shown) else ""
         return "Accounts:\n" + "\n".join(shown) + more if shown else "There is no account yet."
+
+
+def _storable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()  # no database keeps a lone surrogate
 
 
 def clock_of(settings: Settings) -> Clock:

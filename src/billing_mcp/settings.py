@@ -10,9 +10,14 @@ from platformdirs import user_data_path
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from billing_mcp.domain.errors import Unavailable
 from billing_mcp.kernel.execution import Limits
 from billing_mcp.kernel.principal import Permission
 from billing_mcp.sandbox.pool import SandboxLimits
+
+_EARLIEST_YEAR, _LATEST_YEAR = 1970, 2200
+
+Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 
 
 def default_database() -> str:
@@ -30,7 +35,14 @@ def parse_permissions(text: str) -> frozenset[Permission]:
     return frozenset(known[name] for name in names)
 
 
+def _permissions(text: str) -> str:
+    parse_permissions(text)
+    return text
+
+
 def _utc(moment: datetime) -> datetime:
+    if not _EARLIEST_YEAR <= moment.year <= _LATEST_YEAR:
+        raise ValueError(f"the year must be {_EARLIEST_YEAR} to {_LATEST_YEAR}")
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
@@ -41,21 +53,21 @@ class Settings(BaseSettings):
 
     database: str = Field(default_factory=default_database)
     key: SecretStr | None = None
-    permissions: Annotated[str, NoDecode] = "view,manage"
+    permissions: Annotated[str, NoDecode, AfterValidator(_permissions)] = "view,manage"
     read_only: bool = False
     now: Annotated[datetime, AfterValidator(_utc)] | None = None
     """Stops the clock, for demos and tests whose output must not change."""
 
-    execution_s: float = Field(5.0, gt=0)
-    wall_s: float = Field(15.0, gt=0)
-    wall_after_write_s: float = Field(1.0, gt=0)
-    execution_after_write_s: float = Field(0.1, gt=0)
-    memory_mb: int = Field(64, ge=8)
-    calls: int = Field(500, ge=1)
-    code_kb: int = Field(64, ge=1)
-    output_kb: int = Field(100, ge=1)
-    result_chars: int = Field(24_000, ge=200)
-    workers: int = Field(4, ge=1)
+    execution_s: Seconds = 5.0
+    wall_s: Seconds = 15.0
+    wall_after_write_s: Seconds = 1.0
+    execution_after_write_s: Seconds = 0.1
+    memory_mb: int = Field(64, ge=8, le=65_536)
+    calls: int = Field(500, ge=1, le=1_000_000)
+    code_kb: int = Field(64, ge=1, le=1024)
+    output_kb: int = Field(100, ge=1, le=10_240)
+    result_chars: int = Field(24_000, ge=200, le=10_000_000)
+    workers: int = Field(4, ge=1, le=256)
 
     def limits(self) -> Limits:
         """The limits of an execution."""
@@ -75,6 +87,13 @@ class Settings(BaseSettings):
         )
 
     def ensure_database_folder(self) -> None:
-        """Create the folder of the default database."""
+        """Create the folder of the default database. Raises Unavailable when that is refused."""
         if self.database == default_database():
-            Path(self.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                Path(self.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise Unavailable(
+                    "the folder of your database cannot be created",
+                    code="database_unavailable",
+                    hint="Give a file elsewhere with --database.",
+                ) from error

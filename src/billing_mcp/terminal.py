@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -23,24 +24,30 @@ _MARKS = {"completed": "[green]✔[/]", "previewed": "[cyan]◌[/]", "failed": "
 
 def console() -> Console:
     """The console for standard output; of a steady width where nobody's window decides."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
+    return Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
 
 
 def error_console() -> Console:
     """The console for standard error."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """The text without control characters, which could command the reader's terminal."""
+    return "".join(c if c in "\n\t" or unicodedata.category(c) != "Cc" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def print_json(value: Any) -> None:
     """A JSON document on standard output."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=not unicode) + "\n")
 
 
 def print_error(code: str, message: str, hint: str | None) -> None:
     """An error in one line on standard error."""
-    line = Text.assemble(("error", "bold red"), f" {code}: {message}")
+    line = Text.assemble(("error", "bold red"), f" {code}: {' '.join(printable(message).split())}")
     if hint:
-        line.append(f" ({hint})", style="dim")
+        line.append(f" ({' '.join(printable(hint).split())})", style="dim")
     error_console().print(line)
 
 
@@ -50,14 +57,14 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, 
     for column in columns:
         result.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
-        result.add_row(*(Text(cell) for cell in row))
+        result.add_row(*(Text(printable(cell)) for cell in row))
     return result
 
 
 def progress(description: str) -> Progress:
     """A progress bar on standard error, gone when it is done."""
     columns = (TextColumn(description), BarColumn(), MofNCompleteColumn())
-    return Progress(*columns, console=error_console(), transient=True)
+    return Progress(*columns, console=error_console(), transient=True, disable=not sys.stderr.isatty())
 
 
 def script(source: str) -> RenderableType:
@@ -70,10 +77,10 @@ def answer(value: Answer) -> Iterable[RenderableType]:
     changed = "changed" if value.changed else "nothing was changed"
     yield Text.from_markup(f"{_MARKS[value.status]} [bold]{value.status}[/], {changed}  [dim]{value.execution_id}[/]")
     if value.output:
-        yield Padding(Text(value.output.rstrip(), style="italic"), _INDENT)
+        yield Padding(Text(printable(value.output.rstrip()), style="italic"), _INDENT)
     if value.result is not None:
         text = value.result if isinstance(value.result, str) else json.dumps(value.result, indent=2, ensure_ascii=False)
-        yield Padding(Text(text), _INDENT)
+        yield Padding(Text(printable(text)), _INDENT)
     if value.effects.wallets or value.effects.settings:
         yield Padding(_effects(value.effects, would=value.status == "previewed"), _INDENT)
     if value.error is not None:
@@ -94,9 +101,9 @@ def _effects(effects: Effects, *, would: bool) -> Table:
 def _error(value: Answer) -> Text:
     text = Text()
     if value.error is not None:
-        text.append(f"{value.error.code}: ", style="bold red").append(value.error.message)
+        text.append(f"{value.error.code}: ", style="bold red").append(printable(value.error.message))
         if value.error.line is not None:
-            text.append(f"\nline {value.error.line}: {value.error.source or ''}")
+            text.append(f"\nline {value.error.line}: {printable(value.error.source or '')}")
         if value.error.hint:
             text.append(f"\n{value.error.hint}", style="dim")
     return text

@@ -138,7 +138,7 @@ def test_a_postgresql_that_cannot_be_reached_is_unavailable(cli: Cli, postgresql
     [
         ("BILLING_MCP_WALL_S", "abc", "number"),
         ("BILLING_MCP_WALL_S", "0", "greater than 0"),
-        ("BILLING_MCP_WALL_S", "nan", "greater than 0"),
+        ("BILLING_MCP_WALL_S", "nan", "finite"),
         ("BILLING_MCP_EXECUTION_S", "-1", "greater than 0"),
         ("BILLING_MCP_MEMORY_MB", "1", "8"),
         ("BILLING_MCP_CALLS", "1.5", "integer"),

@@ -125,7 +125,7 @@ def test_the_demo_on_a_database_of_ones_own_shows_the_same_and_can_be_watched_ag
     assert "Already there: " in second.stdout
     assert len(_acts(second.stdout)) == 3
     plan = _json(program("call", "billing.current_plan.get", f"account_id={MAIL}", "--json", "--database", sqlite))
-    assert plan["result"]["plan_id"] == "smtp_per_proxy"
+    assert plan["result"]["plan_id"] == "smtp_per_mailbox"
 
 
 def test_seeding_without_a_database_named_fills_ones_own(program: Program, tmp_path: Path) -> None:

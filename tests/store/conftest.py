@@ -26,7 +26,23 @@ async def empty_postgresql(postgresql_server: str) -> str:
 @pytest.fixture
 async def second_store(database: str, store: Store) -> AsyncIterator[Store]:
     """Another server on the database of `store`."""
-    assert store.url.database
+    assert store.url.database  # it is open, and its schema is there
     second = await Store.open(database)
     yield second
     await second.close()
+
+
+@pytest.fixture
+async def sqlite_store(sqlite: str) -> AsyncIterator[Store]:
+    """An open store on SQLite, where a test is about SQLite alone."""
+    opened = await Store.open(sqlite)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def postgresql_store(postgresql: str) -> AsyncIterator[Store]:
+    """An open store on PostgreSQL, where a test is about PostgreSQL alone."""
+    opened = await Store.open(postgresql)
+    yield opened
+    await opened.close()

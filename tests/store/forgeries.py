@@ -81,7 +81,7 @@ FORGERIES = (
     forgery(
         "all entries of a charge are deleted",
         5,
-        "txn_seq is not the next one",
+        "it has no entries",
         "DELETE FROM ledger_entries WHERE seq = 5 AND MINE",
     ),
     forgery(

@@ -59,9 +59,10 @@ async def test_the_database_refuses_to_change_or_delete_the_ledger(store: Store,
 
 
 @pytest.mark.parametrize("statement", TRUNCATES)
-async def test_postgresql_refuses_to_truncate_the_ledger(postgresql: str, statement: str) -> None:
-    store = await Store.open(postgresql)
-    await open_books(store, *LIFE)
+async def test_postgresql_refuses_to_truncate_the_ledger(
+    postgresql: str, postgresql_store: Store, statement: str
+) -> None:
+    await open_books(postgresql_store, *LIFE)
     async with raw_connection(postgresql) as run:
         before = await all_rows(run)
 
@@ -69,7 +70,6 @@ async def test_postgresql_refuses_to_truncate_the_ledger(postgresql: str, statem
             await run(statement)
 
         assert await all_rows(run) == before
-    await store.close()
 
 
 @pytest.mark.parametrize("statement", UPSERTS)

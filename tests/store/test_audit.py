@@ -113,10 +113,9 @@ def test_no_column_of_a_transaction_is_left_out_of_these_tests() -> None:
     assert set(table(LedgerTransactionRow).c.keys()) == set(FACTS) | added_up | balances
 
 
-async def rehash(store: Store, database: str, seq: int, **changes: Any) -> None:
-    """Change facts of one row and seal it again, as somebody does who knows how."""
-    row = (await history(store))[seq - 1]
-    forged = replace(row, **changes)
+async def rehash(store: Store, database: str, seq: int, **changes: Any) -> str:
+    """Change facts of one row and seal it again, as somebody does who knows how. Returns its new hash."""
+    forged = replace((await history(store))[seq - 1], **changes)
     async with forger(database) as run:
         await run(
             "UPDATE ledger_transactions SET description = $1, balance_after_micros = $2, hash = $3 "
@@ -127,6 +126,7 @@ async def rehash(store: Store, database: str, seq: int, **changes: Any) -> None:
             seq,
             ACCOUNT,
         )
+    return chain_hash(forged)
 
 
 async def test_a_row_that_was_sealed_again_no_longer_fits_the_next_one(store: Store, database: str) -> None:
@@ -137,6 +137,21 @@ async def test_a_row_that_was_sealed_again_no_longer_fits_the_next_one(store: St
 
     assert (finding.account_id, finding.seq) == (ACCOUNT, 4)
     assert "previous_hash is not the hash of the one before" in finding.problem
+
+
+async def test_a_seal_covers_the_one_before_so_that_every_later_row_must_be_forged_too(
+    store: Store, database: str
+) -> None:
+    await open_three_accounts(store)
+    new_hash = await rehash(store, database, 3, description="Something else")
+    async with forger(database) as run:
+        await run(
+            "UPDATE ledger_transactions SET previous_hash = $1 WHERE seq = 4 AND account_id = $2", new_hash, ACCOUNT
+        )
+
+    report = await audit(store)
+
+    assert report.findings == (Finding(ACCOUNT, 4, "its hash does not match what it says"),)
 
 
 async def test_the_last_row_that_was_sealed_again_no_longer_fits_the_wallet(store: Store, database: str) -> None:

@@ -11,7 +11,6 @@ from sqlalchemy.exc import IntegrityError
 
 from billing_mcp.domain.errors import BillingError, InsufficientFunds, Internal
 from billing_mcp.domain.ledger import GENESIS_HASH, Entry, Posting
-from billing_mcp.operations.platform import open_account
 from billing_mcp.store.changes import SettingChange, WalletChange
 from billing_mcp.store.store import Store
 from tests.store.books import (
@@ -256,7 +255,7 @@ async def test_a_statement_that_the_database_refuses_undoes_its_savepoint_only(s
         async def open_twice() -> None:
             async with tx.savepoint():
                 await tx.ledger.post([charge("2.00")])
-                await open_account(tx, ACCOUNT, "Twice", "EUR")
+                await tx.ledger.open_wallet(ACCOUNT, "EUR")
 
         with pytest.raises(IntegrityError):
             await open_twice()

@@ -15,8 +15,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 from sqlmodel import SQLModel
 
+from billing_mcp.domain.errors import InvalidArgument
 from billing_mcp.store import migrate
-from billing_mcp.store.migrate import HEAD, upgrade_database
+from billing_mcp.store.migrate import HEAD, REVISIONS, upgrade_database
 from billing_mcp.store.store import Store
 from tests.store.books import ACCOUNT, LIFE, audit, history, open_books, raw_connection
 
@@ -67,7 +68,7 @@ def test_there_is_one_head_and_the_program_names_it() -> None:
 def test_every_revision_follows_from_the_one_before() -> None:
     revisions = [revision.revision for revision in scripts().walk_revisions("base", "heads")]
 
-    assert revisions[0] == HEAD
+    assert tuple(reversed(revisions)) == REVISIONS
     assert len(set(revisions)) == len(revisions) == len(list(Path(scripts().versions).glob("*.py")))
 
 
@@ -122,22 +123,32 @@ async def test_an_upgrade_that_fails_leaves_the_database_as_it_was(empty: str, m
     assert await upgrade_database(empty) == (None, HEAD)
 
 
-@pytest.mark.parametrize("servers", [8])
-async def test_tasks_that_upgrade_one_database_at_once_do_it_once(empty: str, servers: int) -> None:
-    done = await asyncio.gather(*(upgrade_database(empty) for _ in range(servers)))
+async def test_a_database_of_another_program_is_refused_and_left_as_it_was(empty: str) -> None:
+    async with raw_connection(empty) as run:
+        await run("CREATE TABLE recipes (name text)")
+        before = await tables_of(empty)
 
-    assert sorted(before or "none" for before, _ in done) == [HEAD] * (servers - 1) + ["none"]
-    assert {after for _, after in done} == {HEAD}
+        with pytest.raises(InvalidArgument, match="belongs to another program"):
+            await upgrade_database(empty)
+
+    assert await tables_of(empty) == before
 
 
-@pytest.mark.parametrize("attempt", range(3))
-async def test_tasks_that_open_one_new_sqlite_file_at_once_all_succeed(sqlite: str, attempt: int) -> None:
-    stores = await asyncio.gather(*(Store.open(sqlite) for _ in range(8)))
+async def test_tasks_that_upgrade_one_database_at_once_do_it_once(empty: str) -> None:
+    done = await asyncio.gather(*(upgrade_database(empty) for _ in range(8)), return_exceptions=True)
 
-    await open_books(stores[attempt], *LIFE)
-    for store in stores:
-        assert len(await history(store, ACCOUNT)) == len(LIFE)
+    assert sorted(done, key=str) == [(HEAD, HEAD)] * 7 + [(None, HEAD)]
+
+
+@pytest.mark.parametrize("writer", range(3))
+async def test_tasks_that_open_one_new_sqlite_file_at_once_all_succeed(sqlite: str, writer: int) -> None:
+    ended = await asyncio.gather(*(Store.open(sqlite) for _ in range(8)), return_exceptions=True)
+
+    stores = [store for store in ended if isinstance(store, Store)]
+    await open_books(stores[writer], *LIFE)
+    ledgers = [await history(store, ACCOUNT) for store in stores]
     await asyncio.gather(*(store.close() for store in stores))
+    assert [len(ledger) for ledger in ledgers] == [len(LIFE)] * 8
 
 
 async def test_processes_that_open_one_new_sqlite_file_at_once_all_succeed(sqlite: str) -> None:

@@ -14,7 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
 from billing_mcp.domain.errors import InvalidArgument, NotFound, Unavailable
+from billing_mcp.store import migrate
 from billing_mcp.store.engine import parse_database_url
+from billing_mcp.store.migrate import upgrade_database
 from billing_mcp.store.store import Store
 from tests.store.books import ACCOUNT, NOW, open_books, raw_connection, topup, wallet
 
@@ -38,6 +40,9 @@ def names_in(folder: Path) -> list[str]:
         f"http://user:{SECRET}@host/billing",
         f"://user:{SECRET}@host/billing",
         f"not a scheme://user:{SECRET}@host",
+        f"postgresql://user:{SECRET}@host:port/billing",
+        f"postgresql://user:{SECRET}@host/billing?application_name=mine",
+        "sqlite:///billing.db?mode=memory",
     ],
 )
 async def test_what_is_no_file_and_no_postgresql_is_refused_without_telling_secrets(url: str) -> None:
@@ -146,6 +151,12 @@ def test_a_path_or_url_is_one_of_two_databases(text_: str, drivername: str, data
     assert (url.drivername, url.database) == (drivername, database)
 
 
+def test_libpq_s_name_for_encryption_is_understood() -> None:
+    url = parse_database_url("postgresql://user@host/billing?sslmode=require&port=5433")
+
+    assert dict(url.query) == {"ssl": "require", "port": "5433"}
+
+
 async def test_a_new_sqlite_file_is_created_and_ready(sqlite: str) -> None:
     store = await Store.open(sqlite)
     await open_books(store, topup("1.00"))
@@ -176,14 +187,28 @@ async def test_a_postgresql_database_without_a_schema_is_outdated_and_left_alone
         assert await run("SELECT tablename FROM pg_tables WHERE schemaname = 'public'") == []
 
 
-async def test_a_postgresql_database_of_another_version_is_outdated(postgresql: str) -> None:
-    async with raw_connection(postgresql) as run:
-        await run("UPDATE alembic_version SET version_num = '0000'")
+async def test_a_postgresql_database_of_an_older_version_is_outdated(
+    postgresql: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate, "REVISIONS", ("0001", "0002"))
+    monkeypatch.setattr(migrate, "HEAD", "0002")
 
-    with pytest.raises(Unavailable, match="schema 0000") as outdated:
+    with pytest.raises(Unavailable, match="has schema 0001, this program needs 0002") as outdated:
         await Store.open(postgresql)
 
     assert outdated.value.code == "schema_outdated"
+    assert "billing-mcp db upgrade" in str(outdated.value.hint)
+
+
+@pytest.mark.usefixtures("store")
+async def test_a_database_of_a_newer_version_is_left_alone(database: str) -> None:
+    async with raw_connection(database) as run:
+        await run("UPDATE alembic_version SET version_num = '9999'")
+        for attempt in (Store.open, upgrade_database):
+            with pytest.raises(Unavailable, match="newer version") as newer:
+                await attempt(database)
+            assert newer.value.code == "schema_outdated"
+        assert await run("SELECT version_num FROM alembic_version") == [("9999",)]
 
 
 async def setting(engine: AsyncEngine, statement: str) -> object:
@@ -191,69 +216,64 @@ async def setting(engine: AsyncEngine, statement: str) -> object:
         return (await connection.execute(text(statement))).scalar_one()
 
 
-async def test_sqlite_connections_are_durable_and_check_foreign_keys(sqlite: str) -> None:
-    store = await Store.open(sqlite)
+async def test_sqlite_connections_are_durable_and_check_foreign_keys(sqlite_store: Store) -> None:
     pragmas = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
-    for engine in (store._writer, store._reader):
+    for engine in (sqlite_store._writer, sqlite_store._reader):
         values = [await setting(engine, f"PRAGMA {pragma}") for pragma in pragmas]
         assert values == ["wal", 2, 1, 5_000]
-    await store.close()
 
 
-async def test_the_sqlite_driver_begins_no_transaction_by_itself(sqlite: str) -> None:
-    store = await Store.open(sqlite)
-    for engine in (store._writer, store._reader):
+async def test_the_sqlite_driver_begins_no_transaction_by_itself(sqlite_store: Store) -> None:
+    for engine in (sqlite_store._writer, sqlite_store._reader):
         async with engine.connect() as connection:
             driver = (await connection.get_raw_connection()).driver_connection
             assert driver is not None
             assert driver.isolation_level is None
-    await store.close()
 
 
-async def test_every_sqlite_reader_is_configured_like_the_first(sqlite: str) -> None:
-    store = await Store.open(sqlite)
-    async with store.read(NOW) as a, store.read(NOW) as b, store.read(NOW) as c, store.read(NOW) as d:
+async def test_every_sqlite_reader_is_configured_like_the_first(sqlite_store: Store) -> None:
+    async with (
+        sqlite_store.read(NOW) as a,
+        sqlite_store.read(NOW) as b,
+        sqlite_store.read(NOW) as c,
+        sqlite_store.read(NOW) as d,
+    ):
         for reader in (a, b, c, d):
             for pragma, value in (("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)):
                 assert (await reader._connection.execute(text(f"PRAGMA {pragma}"))).scalar_one() == value
-    await store.close()
 
 
-async def test_a_sqlite_writer_holds_the_write_lock_before_its_first_statement(sqlite: str) -> None:
-    store = await Store.open(sqlite)
+async def test_a_sqlite_writer_holds_the_write_lock_before_its_first_statement(
+    sqlite: str, sqlite_store: Store
+) -> None:
     file = sqlite3.connect(sqlite, isolation_level=None, timeout=0)
-    async with store.write(NOW):
+    async with sqlite_store.write(NOW):
         with pytest.raises(sqlite3.OperationalError, match="locked"):
             file.execute("BEGIN IMMEDIATE")
     file.execute("BEGIN IMMEDIATE")
     file.close()
-    await store.close()
 
 
-async def test_postgresql_connections_bound_every_wait(postgresql: str) -> None:
-    store = await Store.open(postgresql)
+async def test_postgresql_connections_bound_every_wait(postgresql_store: Store) -> None:
     expected = {
         "lock_timeout": "5s",
         "statement_timeout": "15s",
         "idle_in_transaction_session_timeout": "20s",
         "application_name": "billing-mcp",
     }
-    for engine in (store._writer, store._reader):
+    for engine in (postgresql_store._writer, postgresql_store._reader):
         assert {name: await setting(engine, f"SHOW {name}") for name in expected} == expected
-    await store.close()
 
 
-async def test_postgresql_reads_are_repeatable_and_writes_are_not_read_only_after_them(postgresql: str) -> None:
-    store = await Store.open(postgresql)
+async def test_postgresql_reads_are_repeatable_and_writes_are_not_read_only_after_them(postgresql_store: Store) -> None:
     statements = ("SHOW transaction_isolation", "SHOW transaction_read_only")
     for _ in range(2):
-        async with store.read(NOW) as tx:
+        async with postgresql_store.read(NOW) as tx:
             values = [(await tx._connection.execute(text(statement))).scalar_one() for statement in statements]
             assert values == ["repeatable read", "on"]
-        async with store.write(NOW) as tx:
+        async with postgresql_store.write(NOW) as tx:
             values = [(await tx._connection.execute(text(statement))).scalar_one() for statement in statements]
             assert values == ["read committed", "off"]
-    await store.close()
 
 
 async def test_a_store_that_was_closed_can_be_opened_again(database: str) -> None:

@@ -110,19 +110,17 @@ async def test_a_writer_that_is_cancelled_gives_its_turn_to_the_next(store: Stor
 
 
 async def test_a_writer_whose_turn_does_not_come_is_told_that_the_database_is_busy(
-    sqlite: str, monkeypatch: pytest.MonkeyPatch
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store_module, "TURN_WAIT_S", 0)
-    store = await Store.open(sqlite)
-    async with store.write(NOW) as tx:
+    async with sqlite_store.write(NOW) as tx:
         await open_account(tx, ACCOUNT, "Books", "EUR")
         with pytest.raises(Conflict) as busy:
-            await post(store, topup("1.00"))
+            await post(sqlite_store, topup("1.00"))
 
     assert busy.value.code == "database_busy"
-    await post(store, topup("2.00"))
-    assert [row.amount_micros for row in await history(store)] == [eur("2.00")]
-    await store.close()
+    await post(sqlite_store, topup("2.00"))
+    assert [row.amount_micros for row in await history(sqlite_store)] == [eur("2.00")]
 
 
 async def test_the_moment_of_a_transaction_is_the_one_it_was_given(store: Store) -> None:
@@ -246,14 +244,13 @@ async def test_a_database_that_others_hold_is_busy_and_works_again_afterwards(
     await store.close()
 
 
-async def test_a_deadlock_gives_one_transaction_up_and_the_other_goes_on(postgresql: str) -> None:
-    store = await Store.open(postgresql)
+async def test_a_deadlock_gives_one_transaction_up_and_the_other_goes_on(postgresql_store: Store) -> None:
     for account_id in (ACCOUNT, OTHER):
-        await open_books(store, account_id=account_id)
+        await open_books(postgresql_store, account_id=account_id)
     both_hold_one = asyncio.Barrier(2)
 
     async def lock(first: str, second: str) -> None:
-        async with store.write(NOW) as tx:
+        async with postgresql_store.write(NOW) as tx:
             await tx.accounts.get(first, lock=True)
             await both_hold_one.wait()
             await tx.accounts.get(second, lock=True)
@@ -261,15 +258,13 @@ async def test_a_deadlock_gives_one_transaction_up_and_the_other_goes_on(postgre
     ended = await asyncio.gather(lock(ACCOUNT, OTHER), lock(OTHER, ACCOUNT), return_exceptions=True)
 
     assert [type(end) for end in ended if end is not None] == [TransactionAbortedError]
-    await store.close()
 
 
-async def test_a_lost_connection_loses_its_transaction_only(postgresql: str) -> None:
-    store = await Store.open(postgresql)
-    await open_books(store, topup("1.00"))
+async def test_a_lost_connection_loses_its_transaction_only(postgresql: str, postgresql_store: Store) -> None:
+    await open_books(postgresql_store, topup("1.00"))
 
     async def lose_the_connection() -> None:
-        async with store.write(NOW) as tx:
+        async with postgresql_store.write(NOW) as tx:
             await tx.ledger.post([topup("2.00")])
             async with raw_connection(postgresql) as run:
                 await run(
@@ -282,6 +277,5 @@ async def test_a_lost_connection_loses_its_transaction_only(postgresql: str) -> 
         await lose_the_connection()
 
     assert lost.value.code == "database_unavailable"
-    await post(store, topup("4.00"))
-    assert [row.amount_micros for row in await history(store)] == [eur("1.00"), eur("4.00")]
-    await store.close()
+    await post(postgresql_store, topup("4.00"))
+    assert [row.amount_micros for row in await history(postgresql_store)] == [eur("1.00"), eur("4.00")]

@@ -156,6 +156,23 @@ async def test_a_plan_change_on_the_day_a_period_ends_settles_the_period_for_its
     await assert_sound(world)
 
 
+async def test_a_plan_change_before_a_late_close_is_split_over_both_invoices(world: World) -> None:
+    account_id = await world.account(funds="500.00", plan="smtp_per_mailbox", mailbox=10)
+    world.clock.now = at("2026-04-14")
+    await world.must(TO_PROXY.format(account_id))
+
+    await close(world, account_id, "2026-04-14", hour=2)
+    await close(world, account_id, "2026-05-12")
+
+    # 2 of 30 days of the old plan, 1.933333 and 0.233333, and 28 of the new one, 92.40.
+    first, second = await invoices(world, account_id)
+    assert (first.period_start, format_micros(first.amount_micros)) == (date(2026, 3, 12), "32.50")
+    assert amounts(second.lines) == [("base", "1.933333"), ("mailbox", "0.233333"), ("base", "92.40")]
+    assert format_micros(second.amount_micros) == "94.56"
+    assert await world.balance(account_id) == "372.94"
+    await assert_sound(world)
+
+
 async def test_several_plan_changes_in_a_period_are_all_on_its_invoice(world: World) -> None:
     account_id = await world.account(funds="500.00", plan="smtp_per_mailbox", mailbox=7, proxy=1)
     for day, script in (("2026-03-15", TO_PROXY), ("2026-03-29", TO_MAILBOX), ("2026-04-11", TO_PROXY)):
@@ -190,6 +207,40 @@ async def test_what_the_wallet_cannot_pay_is_owed_and_the_account_is_past_due(wo
     }
     assert await world.balance(account_id) == "0.00"
     assert await account_status(world, account_id) == "past_due"
+    await assert_sound(world)
+
+
+async def test_what_a_cancelled_plan_left_unpaid_is_owed_on_its_invoice_too(world: World) -> None:
+    world.clock.now = at("2026-04-12")
+    account_id = await world.account(funds="5.00", plan="smtp_per_mailbox", mailbox=10)
+    world.clock.now = at("2026-04-27")
+    await world.must(CANCEL_NOW.format(account_id))
+
+    await close(world, account_id, "2026-05-12")
+
+    # Half a period of 30 days: 14.50 and 1.75.
+    (invoice,) = await invoices(world, account_id)
+    assert (invoice.status, format_micros(invoice.amount_micros)) == ("past_due", "16.25")
+    assert format_micros(invoice.paid_micros) == "5.00"
+    assert amounts(invoice.lines) == [("base", "14.50"), ("mailbox", "1.75")]
+    assert await world.balance(account_id) == "0.00"
+    assert await account_status(world, account_id) == "past_due"
+    await assert_sound(world)
+
+
+async def test_rounding_lowers_what_is_owed_before_anybody_is_paid(world: World) -> None:
+    account_id = await world.account(funds="5.00", plan="smtp_per_mailbox", mailbox=100)
+    world.clock.now = at("2026-03-22")
+    await world.must(CANCEL_NOW.format(account_id))
+
+    await close(world, account_id, "2026-04-12")
+
+    # 20.645162 was due for 10 days, and the invoice says 9.35 and 11.29.
+    (invoice,) = await invoices(world, account_id)
+    assert (invoice.status, format_micros(invoice.amount_micros)) == ("past_due", "20.64")
+    assert format_micros(invoice.paid_micros) == "5.00"
+    assert booked((await ledger(world, account_id))[-1]) == {"receivable": "0.005162", "rounding": "-0.005162"}
+    assert await world.balance(account_id) == "0.00"
     await assert_sound(world)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import re
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -18,6 +21,7 @@ from billing_mcp.cli.common import (
     IdempotencyKey,
     Json,
     Preview,
+    errors_as_exit_codes,
     finish,
     open_app,
     open_store,
@@ -32,7 +36,6 @@ from billing_mcp.kernel.registry import Operation
 from billing_mcp.logs import configure_logs
 from billing_mcp.operations import REGISTRY
 from billing_mcp.sandbox.typing_text import type_text
-from billing_mcp.settings import parse_permissions
 
 app = typer.Typer(
     name="billing-mcp",
@@ -48,8 +51,14 @@ app.add_typer(audit.group, name="audit")
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line. Whatever the terminal cannot show, an answer is never lost for it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        app()
+    except OSError as error:  # standard output is full or closed
+        sys.exit(f"error output_failed: {error.strerror}")
 
 
 def _print_version(wanted: bool) -> None:
@@ -88,10 +97,11 @@ def serve(
 
     async def work() -> None:
         settings = settings_with(database=database, permissions=permissions, read_only=read_only)
-        try:
-            parse_permissions(settings.permissions)
-        except ValueError as error:
-            raise InvalidArgument(str(error), field="permissions") from None
+        # The SDK's thread waits for standard input and would outlast a KeyboardInterrupt; what
+        # has not been committed is rolled back by the database.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if sys.stdin.isatty():
+            terminal.error_console().print("Waiting for an MCP client on standard input; Ctrl-C ends.")
         await build_server(settings).run_stdio_async()
 
     run(work())
@@ -99,13 +109,14 @@ def serve(
 
 @app.command()
 def demo(
+    context: typer.Context,
     seed_only: Annotated[bool, typer.Option("--seed-only", help="Only fill the database; serve it yourself.")] = False,
     database: Database = None,
 ) -> None:
     """Watch an agent read a wallet, preview a change of plan, and commit it.
 
-    Without --database everything happens in a new temporary one. With --seed-only the three demo
-    accounts go into your own default database.
+    Without --database everything happens in a new temporary one, whatever BILLING_MCP_DATABASE
+    says. With --seed-only the three demo accounts go into your own database.
     """
 
     async def work(target: str | None) -> None:
@@ -118,12 +129,15 @@ def demo(
         names = ", ".join(story.name for story in STORIES)
         out.print(f"{'Seeded' if new else 'Already there'}: [bold]{names}[/]")
         if seed_only:
-            out.print("Serve them with: [bold]billing-mcp serve[/]")
+            option = f" --database {database}" if database else ""
+            out.print(f"Serve them with: billing-mcp serve{option}", markup=False)
             return
-        await show_demo(settings.database, out)
+        if not await show_demo(settings.database, out):
+            raise typer.Exit(1)
         out.print("Your turn: [bold]billing-mcp demo --seed-only[/], then connect an agent as the README shows.")
 
-    if database is not None or seed_only:
+    chosen = context.get_parameter_source("database")
+    if seed_only or (database is not None and chosen is not None and chosen.name == "COMMANDLINE"):
         run(work(database))
     else:
         with tempfile.TemporaryDirectory(prefix="billing-mcp-demo-") as folder:
@@ -132,7 +146,9 @@ def demo(
 
 @app.command("run")
 def run_script(
-    file: Annotated[typer.FileText, typer.Argument(metavar="FILE|-", help="The script; - reads standard input.")],
+    file: Annotated[
+        typer.FileBinaryRead, typer.Argument(metavar="FILE|-", help="The script, in UTF-8; - reads standard input.")
+    ],
     preview: Preview = False,
     idempotency_key: IdempotencyKey = "",
     as_json: Json = False,
@@ -140,20 +156,35 @@ def run_script(
 ) -> None:
     """Run a script as an agent would, as one transaction."""
 
-    async def work() -> None:
+    async def work(source: str) -> None:
         async with open_app(database) as opened:
             principal = await opened.principal()
-            source = file.read()
             answer = await opened.run_script(principal, source, preview=preview, idempotency_key=idempotency_key)
         finish(answer, as_json=as_json)
 
-    run(work())
+    with errors_as_exit_codes():
+        source = read_script(file)
+    run(work(source))
+
+
+def read_script(file: typer.FileBinaryRead) -> str:
+    """The script in a file, which is not read further than a script may be long."""
+    enough = settings_with().code_kb * 1024 + 1
+    data = bytearray()
+    while len(data) < enough and (chunk := file.read1(enough - len(data))):  # piece by piece: Ctrl-C is heard
+        data += chunk
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        if error.reason == "unexpected end of data":  # cut off in a character: far too long anyway
+            return error.object[: error.start].decode() + "?"
+        raise InvalidArgument(f"the script is not UTF-8 at byte {error.start}", code="syntax_error") from None
 
 
 @app.command()
 def call(
     function: Annotated[str, typer.Argument(metavar="FUNCTION", help="For example billing.wallet_balance.get.")],
-    arguments: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE")] = None,
     preview: Preview = False,
     idempotency_key: IdempotencyKey = "",
     as_json: Json = False,
@@ -179,6 +210,8 @@ def parse_arguments(function: str, arguments: list[str]) -> dict[str, object]:
         name, separator, text = argument.partition("=")
         if not separator:
             raise InvalidArgument(f"{argument!r} is not of the form name=value", field=argument)
+        if name in parsed:
+            raise InvalidArgument(f"{name} is given twice", field=name)
         parsed[name] = _value(operation, name, text)
     return parsed
 
@@ -186,7 +219,7 @@ def parse_arguments(function: str, arguments: list[str]) -> dict[str, object]:
 def _value(operation: Operation | None, name: str, text: str) -> object:
     types = {p.name: type_text(p.annotation) for p in operation.parameters} if operation else {}
     wanted = types.get(name, "str")
-    if wanted == "int" and text.lstrip("-").isdecimal():
+    if wanted == "int" and re.fullmatch(r"-?[0-9]{1,20}", text):
         return int(text)
     if wanted == "bool" and text.lower() in ("true", "false"):
         return text.lower() == "true"

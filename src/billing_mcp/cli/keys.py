@@ -10,11 +10,12 @@ import typer
 
 from billing_mcp import terminal
 from billing_mcp.app import clock_of
-from billing_mcp.cli.common import Database, Json, open_store, run
+from billing_mcp.cli.common import Database, Json, open_store, run, storable
 from billing_mcp.domain.clock import iso
 from billing_mcp.domain.errors import InvalidArgument, NotFound
 from billing_mcp.kernel.keys import mint_key
 from billing_mcp.settings import parse_permissions
+from billing_mcp.store.keys import KeyRecord
 
 group = typer.Typer(help="API keys: which accounts an agent may see, and what it may do.", no_args_is_help=True)
 
@@ -39,9 +40,9 @@ def create(
         async with open_store(database) as (store, settings):
             now = clock_of(settings)()
             text, record = mint_key(
-                name,
+                storable(name),
                 permissions=granted,
-                account_ids=[str(each) for each in account],
+                account_ids=list(dict.fromkeys(str(each) for each in account)),
                 read_only=read_only,
                 expires_at=now + timedelta(days=expires_in_days) if expires_in_days else None,
                 now=now,
@@ -83,7 +84,8 @@ def list_keys(as_json: Json = False, database: Database = None) -> None:
             terminal.print_json(rows)
         elif rows:
             columns = ("prefix", "name", "permissions", "accounts", "expires_at", "revoked_at")
-            cells = [[_cell(row[column]) for column in columns] for row in rows]
+            people = [row | {"permissions": _rights(key)} for row, key in zip(rows, found, strict=True)]
+            cells = [[_cell(row[column]) for column in columns] for row in people]
             terminal.console().print(terminal.table("Keys", columns, cells))
         else:
             terminal.console().print("No key yet. Create one: billing-mcp keys create NAME --account ACCOUNT_ID")
@@ -98,12 +100,17 @@ def revoke(prefix: Annotated[str, typer.Argument(help="As `keys list` shows it."
     async def work() -> None:
         async with open_store(database) as (store, settings):
             now = clock_of(settings)()
+            clean = prefix.encode("utf-8", "replace").decode().replace("\0", "?")
             async with store.write(now) as tx:
-                if not await tx.keys.revoke(prefix, now):
-                    raise NotFound(f"there is no live key {prefix}", hint="billing-mcp keys list shows all.")
+                if not await tx.keys.revoke(clean, now):
+                    raise NotFound(f"there is no live key {clean}", hint="billing-mcp keys list shows all.")
         terminal.console().print(f"Revoked {prefix}.")
 
     run(work())
+
+
+def _rights(key: KeyRecord) -> list[str]:
+    return [*key.permissions, "read-only"] if key.read_only else list(key.permissions)
 
 
 def _cell(value: object) -> str:

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from billing_mcp.catalog.loader import default_catalog
 from billing_mcp.domain.clock import start_of
-from billing_mcp.domain.errors import Internal, NotFound
+from billing_mcp.domain.errors import Internal, Refused
 from billing_mcp.domain.money import MICROS_PER_UNIT
 from billing_mcp.domain.periods import period_of
 from billing_mcp.kernel.execution import Executor, Limits, Request
@@ -84,15 +84,21 @@ Scene = tuple[datetime, Callable[["_Stage"], Awaitable[None]]]
 async def seed_demo(store: Store, now: datetime, *, progress: Callable[[int, int], None] | None = None) -> bool:
     """Live the past of the demo's accounts up to `now`. False when they are there already.
 
+    Raises Refused with code `demo_incomplete` when seeding was interrupted before.
+
     `progress` hears how many scenes are played, of how many.
     """
     async with store.read(now) as tx:
-        try:
-            await tx.accounts.get(STORIES[0].account_id)
-        except NotFound:
-            pass
-        else:
-            return False
+        there = [story for story in STORIES if await tx.accounts.exists(story.account_id)]
+        whole = [story for story in there if await tx.invoices.count(story.account_id) >= MONTHS]
+    if len(whole) == len(STORIES):
+        return False
+    if there:
+        raise Refused(
+            "the demo's past in this database is incomplete: seeding it was interrupted",
+            code="demo_incomplete",
+            hint="Give another --database.",
+        )
     scenes = sorted((scene for story in STORIES for scene in _scenes(story, now.date())), key=lambda s: s[0])
     played = [scene for scene in scenes if scene[0] <= now]
     stage = _Stage(store)

@@ -6,6 +6,7 @@ import os
 import sys
 from importlib.resources import files
 from typing import Any
+from uuid import uuid4
 
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
@@ -14,6 +15,7 @@ from rich.console import Console
 from billing_mcp import terminal
 from billing_mcp.kernel.answer import Answer
 
+_PASSED_ON = ("BILLING_MCP_NOW", "BILLING_MCP_EXECUTION_AFTER_WRITE_S", "BILLING_MCP_WALL_AFTER_WRITE_S")
 _STEPS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("1. Read", "The agent looks at the wallet and compares the plans. Reading changes nothing.", "read.py", {}),
     (
@@ -26,14 +28,18 @@ _STEPS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         "3. Commit",
         "The same script, for good. The idempotency key makes it safe to send again: it happens once.",
         "change.py",
-        {"idempotency_key": "demo-plan-change"},
+        {"idempotency_key": f"demo-{uuid4()}"},
     ),
 )
 
 
-async def show_demo(database: str, out: Console) -> None:
-    """Run the demo's three scripts on a seeded database, and print what happens."""
-    settings = {name: value for name, value in os.environ.items() if name.startswith("BILLING_MCP_")}
+async def show_demo(database: str, out: Console) -> bool:
+    """Run the demo's three scripts on a seeded database, and print what happens.
+
+    Returns whether every script did what it was written for.
+    """
+    settings = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    well = True
     server = StdioServerParameters(
         command=sys.executable, args=["-m", "billing_mcp", "serve", "--database", database], env=settings
     )
@@ -46,5 +52,8 @@ async def show_demo(database: str, out: Console) -> None:
             out.print(what, style="dim")
             out.print(terminal.script(source))
             result = await client.call_tool("execute", {"code": source, **options})
-            out.print(*terminal.answer(Answer.model_validate(result.structured_content)), sep="\n")
+            answer = Answer.model_validate(result.structured_content)
+            well = well and answer.error is None
+            out.print(*terminal.answer(answer), sep="\n")
             out.print()
+    return well

@@ -16,9 +16,9 @@ from datetime import datetime
 from typing import Literal
 
 from billing_mcp.domain.clock import iso
-from billing_mcp.domain.errors import InsufficientFunds, Internal
+from billing_mcp.domain.errors import InsufficientFunds, Internal, Refused
 from billing_mcp.domain.ids import derived_id
-from billing_mcp.domain.money import format_micros
+from billing_mcp.domain.money import MICROS_PER_UNIT, format_micros
 
 TransactionType = Literal[
     "topup", "charge", "credit", "refund", "reversal", "adjustment", "release", "hold", "tax", "rounding"
@@ -36,6 +36,8 @@ ROUNDING = "rounding"
 _FIXED_ACCOUNTS = frozenset({AVAILABLE, RESERVED, REVENUE, CREDITS, TAX, RECEIVABLE, ROUNDING})
 
 GENESIS_HASH = "0" * 64
+MAX_TOTAL_MICROS = 92 * 10**11 * MICROS_PER_UNIT
+"""What a wallet can hold: just below the largest 64-bit integer, which is what a database keeps."""
 
 
 def cash(provider: str) -> str:
@@ -131,8 +133,9 @@ class LedgerTransaction:
 def decide(wallet: Wallet, posting: Posting, *, now: datetime) -> tuple[Wallet, LedgerTransaction]:
     """The wallet after the posting, and the transaction to store.
 
-    Raises InsufficientFunds when available would fall below zero, and Internal when the
-    posting itself is wrong (unbalanced, empty, or on an unknown ledger account).
+    Raises InsufficientFunds when available would fall below zero, Refused when the wallet
+    would hold more than it can, and Internal when the posting itself is wrong (unbalanced,
+    empty, or on an unknown ledger account).
     """
     _check(posting, wallet)
     available = sum(e.amount_micros for e in posting.entries if e.ledger_account == AVAILABLE)
@@ -142,6 +145,10 @@ def decide(wallet: Wallet, posting: Posting, *, now: datetime) -> tuple[Wallet, 
             f"{format_micros(-available)} {wallet.currency} is due, "
             f"but only {format_micros(wallet.available_micros)} is available",
             hint=f"Top up at least {format_micros(-available - wallet.available_micros)} {wallet.currency} first.",
+        )
+    if wallet.total_micros + available + reserved > MAX_TOTAL_MICROS:
+        raise Refused(
+            f"a wallet holds at most {format_micros(MAX_TOTAL_MICROS)} {wallet.currency}", code="amount_too_large"
         )
     if wallet.reserved_micros + reserved < 0:
         raise Internal(f"posting takes reserved of {posting.account_id} below zero")

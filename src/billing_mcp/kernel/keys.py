@@ -71,4 +71,4 @@ async def authenticate(store: Store, text: str, now: datetime) -> Principal:
 
 
 def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -126,11 +126,12 @@ class Registry(Mapping[str, Operation]):
     def closest(self, name: str) -> str | None:
         """The function that a misspelt name most likely means."""
         by_folded = {fold(known): known for known in self}
-        exact = by_folded.get(fold(name))
-        if exact:
-            return exact
-        found = difflib.get_close_matches(fold(name), by_folded, n=1, cutoff=0.6)
-        return by_folded[found[0]] if found else None
+        for meant in (fold(name), fold(f"{NAMESPACE}.{name}")):
+            # A weak resemblance is no help: what is suggested may change something.
+            found = difflib.get_close_matches(meant, by_folded, n=1, cutoff=0.75)
+            if found:
+                return by_folded[found[0]]
+        return None
 
 
 def fold(name: str) -> str:

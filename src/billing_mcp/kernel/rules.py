@@ -46,7 +46,7 @@ def permission_is_granted(ctx: Context, call: Call) -> None:
     if needed not in ctx.principal.permissions:
         raise PermissionDenied(
             f"{call.operation.name} needs the permission {needed.value}",
-            hint=f"This key has {', '.join(sorted(ctx.principal.permissions)) or 'no permission'}.",
+            hint=f"Granted: {', '.join(sorted(ctx.principal.permissions)) or 'nothing'}.",
         )
 
 

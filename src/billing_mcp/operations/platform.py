@@ -6,7 +6,7 @@ from datetime import date
 from typing import Literal
 
 from billing_mcp.domain.accrual import ComponentCount
-from billing_mcp.domain.errors import InvalidArgument
+from billing_mcp.domain.errors import InvalidArgument, Refused
 from billing_mcp.domain.ledger import AVAILABLE, Entry, LedgerTransaction, Posting, cash
 from billing_mcp.domain.money import format_micros
 from billing_mcp.store.accounts import AccountRecord
@@ -16,9 +16,14 @@ ComponentType = Literal["mailbox", "proxy"]
 
 
 async def open_account(tx: Transaction, account_id: str, name: str, currency: str) -> AccountRecord:
-    """Open an account with an empty wallet. Raises InvalidArgument for an empty name."""
+    """Open an account with an empty wallet.
+
+    Raises InvalidArgument for an empty name, and Refused with code `account_exists`.
+    """
     if not name.strip():
         raise InvalidArgument("the name of an account is not empty", field="name")
+    if await tx.accounts.exists(account_id):
+        raise Refused(f"account {account_id} is open already", code="account_exists")
     account = AccountRecord(account_id, name.strip(), "active", currency, tx.now)
     await tx.accounts.add(account)
     await tx.ledger.open_wallet(account_id, currency)
@@ -28,7 +33,8 @@ async def open_account(tx: Transaction, account_id: str, name: str, currency: st
 async def count_components(
     tx: Transaction, account_id: str, component_type: ComponentType, quantity: int, on: date
 ) -> None:
-    """From a day on the account has so many units. Raises Refused for a day already charged."""
+    """From a day on the account has so many units. Raises NotFound; Refused for a day already charged."""
+    await tx.accounts.get(account_id, lock=True)
     await tx.subscriptions.set_count(account_id, ComponentCount(component_type, on, quantity))
 
 

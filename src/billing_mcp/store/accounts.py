@@ -58,6 +58,10 @@ class Accounts:
             raise NotFound(f"account {account_id} does not exist", field="account_id")
         return found[0]
 
+    async def exists(self, account_id: str) -> bool:
+        """Whether there is such an account."""
+        return bool(await self._select(select(_ACCOUNTS).where(_ACCOUNTS.c.account_id == account_id)))
+
     async def all(self) -> list[AccountRecord]:
         """Every account, oldest first."""
         return await self._select(select(_ACCOUNTS).order_by(_ACCOUNTS.c.created_at_us, _ACCOUNTS.c.account_id))

@@ -85,9 +85,9 @@ class _Books:
         self._check(
             transaction.seq,
             (transaction.seq == self._seq, f"seq {self._seq} is missing"),
-            (transaction.txn_seq == (self._txn_seq if moved else None), "txn_seq is not the next one"),
             (bool(transaction.entries), "it has no entries"),
             (not unbalanced, f"its entries do not sum to zero: {unbalanced}"),
+            (transaction.txn_seq == (self._txn_seq if moved else None), "txn_seq is not the next one"),
             (after == (self._available, self._reserved), "the balances after it are not the sum of the entries"),
             (transaction.balance_after_micros == sum(after), "available and reserved are not its balance_after"),
             (transaction.previous_hash == self._hash, "its previous_hash is not the hash of the one before"),

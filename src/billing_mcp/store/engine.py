@@ -30,6 +30,7 @@ _POSTGRESQL_SETTINGS = {
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
 }
+_POSTGRESQL_OPTIONS = frozenset({"host", "port", "ssl"})
 _RETRYABLE_SQLSTATES = frozenset({"40001", "40P01"})
 _UNREACHABLE_SQLSTATES = ("08", "28", "3D", "53", "57")
 _REASONS = {
@@ -53,14 +54,13 @@ def parse_database_url(text: str) -> URL:
     """
     try:
         url = make_url(text) if "://" in text else URL.create("sqlite", database=text)
-    except ArgumentError:
-        url = None
-    backend = url.get_backend_name() if url is not None else ""
-    if backend == "postgres":
-        backend = "postgresql"
-    if url is not None and backend == "postgresql":
-        return url.set(drivername="postgresql+asyncpg")
-    if url is not None and backend == "sqlite" and url.database and url.database != ":memory:":
+    except (ArgumentError, ValueError):
+        url = URL.create("unknown")
+    if url.drivername.partition("+")[0] in ("postgresql", "postgres"):
+        query = {"ssl" if name == "sslmode" else name: value for name, value in url.query.items()}
+        if not query.keys() - _POSTGRESQL_OPTIONS:
+            return url.set(drivername="postgresql+asyncpg", query=query)
+    elif url.drivername.startswith("sqlite") and url.database and url.database != ":memory:" and not url.query:
         return url.set(drivername="sqlite+aiosqlite", database=str(Path(url.database).expanduser()))
     raise InvalidArgument(
         "the database must be a file or a URL that starts with sqlite:/// or postgresql://",
@@ -68,6 +68,14 @@ def parse_database_url(text: str) -> URL:
         field="database",
         hint="For example --database billing.db, or --database postgresql://user@host/billing.",
     )
+
+
+def check_place(url: URL) -> None:
+    """Raise Unavailable where no SQLite file can be. The driver's failed connect leaves a thread."""
+    if url.get_backend_name() == "sqlite" and url.database:
+        path = Path(url.database)
+        if path.is_dir() or not path.parent.is_dir():
+            raise _unavailable(_REASONS["unable to open database file"])
 
 
 def create_writer(url: URL) -> AsyncEngine:
@@ -121,11 +129,7 @@ async def _connect(engine: AsyncEngine) -> AsyncConnection:
     except PoolTimeoutError as error:
         raise busy() from error
     except OSError as error:
-        raise Unavailable(
-            "the database cannot be reached",
-            code="database_unavailable",
-            hint="Check --database, or BILLING_MCP_DATABASE: host, port, and that the server runs.",
-        ) from error
+        raise _unavailable("the database cannot be reached; does its server run?") from error
 
 
 def _translate(error: DBAPIError) -> BillingError | TransactionAbortedError:
@@ -139,13 +143,13 @@ def _translate(error: DBAPIError) -> BillingError | TransactionAbortedError:
     reason = next((reason for sign, reason in _REASONS.items() if sign in text), None)
     if reason or error.connection_invalidated or (state or "").startswith(_UNREACHABLE_SQLSTATES):
         log.info("database_unavailable", kind=type(error.orig).__name__, sqlstate=state)
-        return Unavailable(
-            reason or "the database cannot be used right now",
-            code="database_unavailable",
-            hint="Check --database, or BILLING_MCP_DATABASE.",
-        )
+        return _unavailable(reason or "the database cannot be used right now")
     log.error("database_error", kind=type(error.orig).__name__, sqlstate=state, exc_info=error)
     return Internal("the database refused a statement; the server's log says why")
+
+
+def _unavailable(reason: str) -> Unavailable:
+    return Unavailable(reason, code="database_unavailable", hint="Check --database, or BILLING_MCP_DATABASE.")
 
 
 def busy() -> Conflict:

@@ -5,27 +5,34 @@ from __future__ import annotations
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from billing_mcp.domain.errors import Unavailable
-from billing_mcp.store.engine import connected, create_writer, parse_database_url
+from billing_mcp.domain.errors import InvalidArgument, Unavailable
+from billing_mcp.store.engine import check_place, connected, create_writer, parse_database_url
 
-HEAD = "0001"
-"""The newest revision in `migrations/versions`."""
+REVISIONS = ("0001",)
+"""Every revision in `migrations/versions`, oldest first."""
+HEAD = REVISIONS[-1]
 
 _UPGRADE_LOCK = 7_210_316_450_001
 
 
-async def ensure_schema(connection: AsyncConnection) -> None:
-    """On SQLite, upgrade when needed. On PostgreSQL, raise Unavailable unless up to date."""
-    current = await connection.run_sync(_revision)
-    await connection.rollback()
+async def ensure_schema(reader: AsyncEngine, writer: AsyncEngine) -> None:
+    """On SQLite, upgrade when needed. On PostgreSQL, raise Unavailable unless up to date.
+
+    It looks with the reader: opening a database that is up to date waits for no writer.
+    """
+    async with connected(reader) as connection:
+        current = await connection.run_sync(_revision)
+        await connection.rollback()
     if current == HEAD:
         return
-    if connection.dialect.name == "sqlite":
-        await _upgrade(connection)
+    if reader.dialect.name == "sqlite":
+        async with connected(writer) as connection:
+            await _upgrade(connection)
         return
+    _check_known(current)
     raise Unavailable(
         f"the database has schema {current or 'none'}, this program needs {HEAD}",
         code="schema_outdated",
@@ -38,7 +45,9 @@ async def upgrade_database(database: str) -> tuple[str | None, str]:
 
     Raises InvalidArgument for a wrong URL, and Unavailable when it cannot be reached.
     """
-    engine = create_writer(parse_database_url(database))
+    url = parse_database_url(database)
+    check_place(url)
+    engine = create_writer(url)
     try:
         async with connected(engine) as connection:
             return await _upgrade(connection)
@@ -56,9 +65,30 @@ async def _upgrade(connection: AsyncConnection) -> tuple[str | None, str]:
     if connection.dialect.name == "postgresql":
         await connection.execute(text(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})"))
     before = await connection.run_sync(_revision)
+    _check_known(before)
+    if before is None and await connection.run_sync(_has_tables):
+        raise InvalidArgument(
+            "the database belongs to another program: it has tables, and none of them is ours",
+            code="invalid_database",
+            field="database",
+            hint="Give another file or an empty database.",
+        )
     await connection.run_sync(_run)
     await connection.commit()
     return before, HEAD
+
+
+def _has_tables(connection: Connection) -> bool:
+    return bool(inspect(connection).get_table_names())
+
+
+def _check_known(revision: str | None) -> None:
+    if revision not in (None, *REVISIONS):
+        raise Unavailable(
+            f"the database has schema {revision}, made by a newer version of this program",
+            code="schema_outdated",
+            hint="Install that version, or give another database.",
+        )
 
 
 def _revision(connection: Connection) -> str | None:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from billing_mcp.store.accounts import Accounts
 from billing_mcp.store.changes import ChangeLog
-from billing_mcp.store.engine import busy, connected, create_reader, create_writer, parse_database_url
+from billing_mcp.store.engine import busy, check_place, connected, create_reader, create_writer, parse_database_url
 from billing_mcp.store.executions import Executions
 from billing_mcp.store.invoices import Invoices
 from billing_mcp.store.keys import Keys
@@ -71,11 +71,11 @@ class Store:
         reached or has another schema than this version of the program.
         """
         url = parse_database_url(database)
+        check_place(url)
         writer = create_writer(url)
         store = cls(url, writer, create_reader(url, writer))
         try:
-            async with connected(writer) as connection:
-                await ensure_schema(connection)
+            await ensure_schema(store._reader, writer)
         except BaseException:
             await store.close()
             raise
