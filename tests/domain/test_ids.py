@@ -14,7 +14,7 @@ from billing_mcp.domain.ids import derived_id, new_id
 from tests.domain.builders import PROPERTY, moment
 
 NOON = moment("2026-06-12T12:00")
-MOMENTS = st.datetimes(datetime(2005, 1, 1), datetime(2037, 12, 1), timezones=st.just(UTC))  # noqa: DTZ001
+MOMENTS = st.datetimes(datetime(1970, 1, 2), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 
 
 @PROPERTY

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from billing_mcp.app import App
 from billing_mcp.domain.errors import Refused
 from billing_mcp.kernel.arguments import AccountId
 from billing_mcp.kernel.context import Context
@@ -16,6 +17,7 @@ from billing_mcp.kernel.registry import Registry, Resource
 from billing_mcp.operations import REGISTRY
 from billing_mcp.operations.plans import PlanOffers
 from billing_mcp.operations.platform import receive_payment
+from billing_mcp.settings import Settings
 from tests.world import MANAGER, World
 
 CHANGE = "billing.plan.change(account_id={0!r}, plan_id='smtp_per_proxy')"
@@ -267,3 +269,18 @@ async def test_what_a_function_wrote_before_it_raised_is_undone_though_the_scrip
     assert answer.effects.wallets == []
     assert await world.balance(account_id) == "10.00"
     assert (await world.audit()).findings == ()
+
+
+async def test_a_script_that_computes_long_before_its_first_change_does_not_hold_the_lock(
+    world: World, database: str
+) -> None:
+    account_id = await world.account(plan="smtp_per_mailbox")
+    script = f"x = 0\nfor _ in range(4_000_000):\n    x += 1\nbilling.plan.cancel(account_id={account_id!r})"
+    settings = Settings(database=database, wall_after_write_s=0.1, workers=1)
+    async with App.open(settings, clock=world.clock) as strict:
+        refused = await World(strict, world.clock).run(script)
+
+    assert refused.error is not None
+    assert refused.error.code == "write_time_limit"
+    assert refused.error.message.startswith("before its first change")
+    assert (await world.run(script)).changed

@@ -110,8 +110,8 @@ class _Drive:
             mistake = first_mistake(error.display())
             if mistake is not None:
                 raise mistake from None
-            self._snapshot = await self._session.feed_start(
-                self._script.code, print_callback=self._output, skip_type_check=True
+            self._snapshot = await self._bounded(
+                self._session.feed_start(self._script.code, print_callback=self._output, skip_type_check=True)
             )
 
     async def feed(self) -> None:
@@ -119,9 +119,9 @@ class _Drive:
         snapshot = await self._session.feed_start(self._script.prelude)
         while not isinstance(snapshot, MontyComplete):
             snapshot = await snapshot.resume_auto()
-        snapshot = await self._session.feed_start(self._script.code, print_callback=self._output)
+        snapshot = await self._bounded(self._session.feed_start(self._script.code, print_callback=self._output))
         while isinstance(snapshot, AsyncFunctionSnapshot) and snapshot.function_name == "import_stubs":
-            snapshot = await snapshot.resume_auto()  # the checker asks for a module's types
+            snapshot = await self._bounded(snapshot.resume_auto())  # the checker asks for a module's types
         self._snapshot = snapshot
 
     async def run(self) -> Any:
