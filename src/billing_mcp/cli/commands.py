@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import re
 import signal
 import sys
@@ -52,13 +53,19 @@ app.add_typer(audit.group, name="audit")
 
 def main() -> None:
     """Run the command line. Whatever the terminal cannot show, an answer is never lost for it."""
+    if sys.stdout is None:  # closed by whoever started us: no database file may take its place
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        app()
-    except OSError as error:  # standard output is full or closed
-        sys.exit(f"error output_failed: {error.strerror}")
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except OSError as error:  # standard output is full, or its reader is gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in the buffer has nowhere to go
+        sys.exit(1 if isinstance(error, BrokenPipeError) else f"error output_failed: {error.strerror}")
 
 
 def _print_version(wanted: bool) -> None:

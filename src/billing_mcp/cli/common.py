@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -79,7 +79,7 @@ async def open_app(database: str | None) -> AsyncIterator[App]:
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's work; what goes wrong ends in one line on standard error and an exit code."""
-    with errors_as_exit_codes():
+    with errors_as_exit_codes(), closing(work):  # closed: an interrupt may come before it has started
         return asyncio.run(work)
 
 
