@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from billing_mcp.domain.errors import NotFound
 from billing_mcp.domain.ledger import (
     AVAILABLE,
     GENESIS_HASH,
@@ -42,36 +43,56 @@ async def verify_books(tx: Transaction, *, progress: Callable[[int, int], None] 
 
     Linear in the number of entries; memory does not grow with it.
     """
-    accounts = await tx.accounts.all()
+    account_ids = sorted(
+        {account.account_id for account in await tx.accounts.all()} | set(await tx.ledger.account_ids())
+    )
     findings: list[Finding] = []
     transactions = entries = 0
-    for done, account in enumerate(accounts, start=1):
-        books = _Books(account.account_id)
-        async for transaction in tx.ledger.history(account.account_id):
-            transactions += 1
-            entries += len(transaction.entries)
-            if books.finding is None:
-                books.verify(transaction)
-        books.verify_wallet(await tx.ledger.wallet(account.account_id))
+    for done, account_id in enumerate(account_ids, start=1):
+        books = _Books(account_id)
+        await _verify_account(tx, books)
+        transactions += books.transactions
+        entries += books.entries
         if books.finding is not None:
             findings.append(books.finding)
         if progress is not None:
-            progress(done, len(accounts))
-    return AuditReport(len(accounts), transactions, entries, tuple(findings))
+            progress(done, len(account_ids))
+    return AuditReport(len(account_ids), transactions, entries, tuple(findings))
+
+
+async def _verify_account(tx: Transaction, books: _Books) -> None:
+    try:
+        async for transaction in tx.ledger.history(books.account_id):
+            books.verify(transaction)
+    except (ValueError, TypeError, OverflowError):
+        books.note(books.transactions + 1, "it cannot be read")
+        return
+    try:
+        await tx.accounts.get(books.account_id)
+        books.verify_wallet(await tx.ledger.wallet(books.account_id))
+    except NotFound:
+        books.note(None, "the account or its wallet is missing")
+    if await tx.ledger.count_entries(books.account_id) != books.entries:
+        books.note(None, "the ledger has entries without a transaction")
 
 
 class _Books:
     """Re-adds one account from its first transaction on."""
 
     def __init__(self, account_id: str) -> None:
-        self._account_id = account_id
-        self._available = self._reserved = self._seq = self._txn_seq = 0
-        self._hash = GENESIS_HASH
+        self.account_id = account_id
+        self.transactions = self.entries = 0
         self.finding: Finding | None = None
+        self._available = self._reserved = self._seq = self._txn_seq = 0
+        self._currency: str | None = None
+        self._hash = GENESIS_HASH
 
     def verify(self, transaction: LedgerTransaction) -> None:
         """Check one transaction against everything before it."""
+        self.transactions += 1
+        self.entries += len(transaction.entries)
         self._seq += 1
+        self._currency = self._currency or transaction.currency
         legs = dict.fromkeys((AVAILABLE, RESERVED), 0)
         for entry in transaction.entries:
             if entry.ledger_account in legs:
@@ -79,6 +100,7 @@ class _Books:
         self._available += legs[AVAILABLE]
         self._reserved += legs[RESERVED]
         moved = legs[AVAILABLE] + legs[RESERVED]
+        shown = moved or legs[AVAILABLE]
         self._txn_seq += 1 if moved else 0
         unbalanced = {c: format_micros(total) for c, total in sums_by_currency(transaction.entries).items() if total}
         after = (transaction.available_after_micros, transaction.reserved_after_micros)
@@ -92,6 +114,9 @@ class _Books:
             (transaction.balance_after_micros == sum(after), "available and reserved are not its balance_after"),
             (transaction.previous_hash == self._hash, "its previous_hash is not the hash of the one before"),
             (transaction.hash == chain_hash(transaction), "its hash does not match what it says"),
+            (transaction.amount_micros == abs(shown), "its amount is not that of its entries"),
+            (transaction.direction == ("credit" if shown > 0 else "debit"), "its direction is not that of its entries"),
+            (transaction.currency == self._currency, "its currency is not that of the ones before"),
         )
         self._hash = transaction.hash
 
@@ -99,6 +124,7 @@ class _Books:
         """Check the wallet's running balances against the ledger's end."""
         self._check(
             None,
+            (self._currency in (None, wallet.currency), "its currency is not that of the ledger"),
             (wallet.available_micros == self._available, "available is not the sum of the ledger"),
             (wallet.reserved_micros == self._reserved, "reserved is not the sum of the ledger"),
             (wallet.last_seq == self._seq, f"the ledger ends at seq {self._seq}, not {wallet.last_seq}"),
@@ -108,5 +134,10 @@ class _Books:
 
     def _check(self, seq: int | None, *checks: tuple[bool, str]) -> None:
         for holds, problem in checks:
-            if not holds and self.finding is None:
-                self.finding = Finding(self._account_id, seq, problem)
+            if not holds:
+                self.note(seq, problem)
+
+    def note(self, seq: int | None, problem: str) -> None:
+        """Keep what is wrong first."""
+        if self.finding is None:
+            self.finding = Finding(self.account_id, seq, problem)

@@ -88,7 +88,7 @@ def create_writer(url: URL) -> AsyncEngine:
 def create_reader(url: URL, writer: AsyncEngine) -> AsyncEngine:
     """The engine whose transactions each read one snapshot."""
     if url.get_backend_name() == "sqlite":
-        return _sqlite_engine(url, begin="BEGIN", size=4)
+        return _sqlite_engine(url, begin="BEGIN", size=4, more_pragmas=("query_only=ON",))
     return writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
@@ -157,7 +157,7 @@ def busy() -> Conflict:
     return Conflict("the database is busy with other changes", code="database_busy", hint="Try the same again shortly.")
 
 
-def _sqlite_engine(url: URL, *, begin: str, size: int) -> AsyncEngine:
+def _sqlite_engine(url: URL, *, begin: str, size: int, more_pragmas: tuple[str, ...] = ()) -> AsyncEngine:
     # isolation_level=None: the driver's own BEGIN is deferred, so two writers that read first
     # would overwrite each other's updates without an error. We begin ourselves.
     engine = create_async_engine(
@@ -172,7 +172,7 @@ def _sqlite_engine(url: URL, *, begin: str, size: int) -> AsyncEngine:
     @event.listens_for(engine.sync_engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", *more_pragmas):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy import RowMapping, func, insert, select, union, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing_mcp.domain import ledger
@@ -53,7 +53,10 @@ class Ledger:
     async def _post(self, posting: Posting) -> LedgerTransaction:
         # FOR UPDATE is left out of the statement on SQLite, where the writer is alone.
         statement = select(_WALLETS).where(_WALLETS.c.account_id == posting.account_id).with_for_update()
-        before = Wallet(**(await self._connection.execute(statement)).mappings().one())
+        row = (await self._connection.execute(statement)).mappings().one_or_none()
+        if row is None:
+            raise NotFound(f"account {posting.account_id} does not exist", field="account_id")
+        before = Wallet(**row)
         after, transaction = ledger.decide(before, posting, now=self._now)
         await self._connection.execute(insert(_TRANSACTIONS).values(**_transaction_values(transaction)))
         await self._connection.execute(insert(_ENTRIES), _entry_values(transaction))
@@ -89,6 +92,16 @@ class Ledger:
         charges = (t.account_id == account_id) & (t.type == "charge") & (t.effective_at_us >= to_epoch_us(since))
         rows = await self._connection.execute(select(t.line_items_json).where(charges).order_by(t.seq))
         return [ledger.line_items_from_json(text) for (text,) in rows]
+
+    async def account_ids(self) -> list[str]:
+        """Every account that has a wallet, or anything in the ledger."""
+        ids = union(*(select(t.c.account_id) for t in (_WALLETS, _TRANSACTIONS, _ENTRIES)))
+        return sorted((await self._connection.execute(ids)).scalars())
+
+    async def count_entries(self, account_id: str) -> int:
+        """How many entries there are for an account, whether or not their transactions exist."""
+        statement = select(func.count()).select_from(_ENTRIES).where(_ENTRIES.c.account_id == account_id)
+        return (await self._connection.execute(statement)).scalar_one()
 
     async def history(self, account_id: str, *, batch: int = 1000) -> AsyncIterator[LedgerTransaction]:
         """Every transaction of an account with its entries, in order, as stored."""

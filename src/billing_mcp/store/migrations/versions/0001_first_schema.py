@@ -10,7 +10,11 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-APPEND_ONLY = ("ledger_transactions", "ledger_entries")
+APPEND_ONLY = {
+    "ledger_transactions": "seq = NEW.seq OR txn_seq = NEW.txn_seq OR transaction_id = NEW.transaction_id",
+    "ledger_entries": "seq = NEW.seq AND line = NEW.line",
+}
+"""The append-only tables, and which row an insert would replace."""
 
 
 def upgrade() -> None:
@@ -205,7 +209,13 @@ def _create_access() -> None:
 
 def _refuse_changes_of_the_ledger() -> None:
     if op.get_bind().dialect.name == "sqlite":
-        for table in APPEND_ONLY:
+        for table, same_row in APPEND_ONLY.items():
+            # REPLACE fires no delete trigger in SQLite.
+            op.execute(
+                f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} "
+                f"WHEN EXISTS (SELECT 1 FROM {table} WHERE account_id = NEW.account_id AND ({same_row})) "
+                f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+            )
             for verb in ("UPDATE", "DELETE"):
                 op.execute(
                     f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
