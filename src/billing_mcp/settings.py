@@ -8,7 +8,7 @@ from typing import Annotated
 
 from platformdirs import user_data_path
 from pydantic import AfterValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from billing_mcp.domain.errors import Unavailable
 from billing_mcp.kernel.execution import Limits
@@ -53,7 +53,7 @@ class Settings(BaseSettings):
 
     database: str = Field(default_factory=default_database)
     key: SecretStr | None = None
-    permissions: Annotated[str, NoDecode, AfterValidator(_permissions)] = "view,manage"
+    permissions: Annotated[str, AfterValidator(_permissions)] = "view,manage"
     read_only: bool = False
     now: Annotated[datetime, AfterValidator(_utc)] | None = None
     """Stops the clock, for demos and tests whose output must not change."""

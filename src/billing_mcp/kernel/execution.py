@@ -148,12 +148,8 @@ class _Session:
         context = Context(tx, principal, executor.catalog, run.execution_id)
         self._invoker = Invoker(context, self.registry, max_calls=executor.limits.calls)
         self._run = run
-        self._writable = tx.writable
+        self.writable = tx.writable
         self._deadline: asyncio.Timeout | None = None
-
-    @property
-    def writable(self) -> bool:
-        return self._writable
 
     @property
     def wrote(self) -> bool:
