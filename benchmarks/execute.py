@@ -40,7 +40,7 @@ async def main() -> None:
         settings = Settings(database=str(Path(folder) / "bench.db"), execution_after_write_s=1)
         async with App.open(settings) as app, AsyncMonty(min_processes=1, max_processes=2) as pool:
             await seed_demo(app.store, app.clock())
-            principal = await app.principal()
+            principal = await app.local_principal()
 
             async def bare() -> object:
                 async with pool.checkout() as session:

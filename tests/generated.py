@@ -10,10 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from billing_mcp.faces.mcp import build_server
+from billing_mcp.faces.mcp import build_stdio_server
 from billing_mcp.kernel.registry import Operation
 from billing_mcp.operations import REGISTRY
 from billing_mcp.settings import Settings
+from tests.sandbox import corpus
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -30,7 +31,7 @@ def function_table() -> str:
 
 def tools_list() -> str:
     """What an agent sees of the tool."""
-    (tool,) = asyncio.run(build_server(Settings(database="unused.db")).list_tools())
+    (tool,) = asyncio.run(build_stdio_server(Settings(database="unused.db")).list_tools())
     seen = json.loads(tool.model_dump_json(by_alias=True, exclude_none=True))
     return json.dumps(seen, indent=2, ensure_ascii=False) + "\n"
 
@@ -68,6 +69,7 @@ def main() -> None:
     readme = with_section(README.read_text("utf-8"), "functions", function_table())
     README.write_text(with_section(readme, "demo", demo_output()), "utf-8")
     TOOLS_LIST.write_text(tools_list(), "utf-8")
+    asyncio.run(corpus.rewrite())
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ def test_every_setting_is_read_from_its_environment_variable(monkeypatch: pytest
         "now": "2026-03-12T10:00:00Z",
         "execution_s": "1.5", "wall_s": "2.5", "wall_after_write_s": "3.5", "execution_after_write_s": "4.5",
         "memory_mb": "9", "calls": "8", "code_kb": "7", "output_kb": "6", "result_chars": "555", "workers": "4",
+        "host": "0.0.0.0", "port": "1234", "allowed_hosts": "a,b", "allowed_origins": "c", "json_response": "true",
     }  # fmt: skip
     assert set(given) == set(Settings.model_fields)
     for name, value in given.items():
@@ -58,10 +59,27 @@ def test_every_setting_is_read_from_its_environment_variable(monkeypatch: pytest
     assert settings.key is not None
     assert settings.key.get_secret_value() == "bmcp_a_b"
     assert settings.now == datetime(2026, 3, 12, 10, tzinfo=UTC)
+    assert (settings.host, settings.port, settings.json_response) == ("0.0.0.0", 1234, True)
+    assert (settings.allowed_hosts, settings.allowed_origins) == ("a,b", "c")
     limits, sandbox = settings.limits(), settings.sandbox_limits()
     assert (limits.wall_s, limits.wall_after_write_s, limits.sandbox_after_write_s, limits.calls) == (2.5, 3.5, 4.5, 8)
     assert (sandbox.execution_s, sandbox.memory_bytes, sandbox.code_bytes) == (1.5, 9 << 20, 7 << 10)
     assert (sandbox.output_bytes, sandbox.result_chars, sandbox.workers) == (6 << 10, 555, 4)
+
+
+def test_a_database_that_was_left_blank_is_your_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BILLING_MCP_DATABASE", "")
+
+    assert Settings().database == Settings(database="").database == default_database()
+
+
+def test_a_key_that_was_left_blank_is_no_key_and_grants_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BILLING_MCP_KEY", "")
+
+    key = Settings().key
+
+    assert key is not None
+    assert key.get_secret_value() == ""
 
 
 def test_what_is_given_outranks_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,8 +101,12 @@ def test_a_variable_of_the_environment_that_is_no_setting_does_no_harm(monkeypat
     [
         ("wall_s", "0"),
         ("wall_s", "abc"),
-        ("wall_s", ""),
         ("wall_s", "nan"),
+        ("wall_s", ""),
+        ("permissions", ""),
+        ("read_only", ""),
+        ("host", ""),
+        ("port", "65536"),
         ("execution_s", "-1"),
         ("wall_after_write_s", "0"),
         ("execution_after_write_s", "0"),

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 
 from billing_mcp.catalog.loader import default_catalog
 from billing_mcp.domain.clock import Clock, system_clock
+from billing_mcp.domain.errors import Unauthenticated
 from billing_mcp.kernel.answer import Answer
 from billing_mcp.kernel.execution import Executor, Request
 from billing_mcp.kernel.keys import authenticate
-from billing_mcp.kernel.principal import Principal
+from billing_mcp.kernel.principal import Permission, Principal
 from billing_mcp.kernel.programs import SingleCall
 from billing_mcp.operations import REGISTRY
 from billing_mcp.sandbox.pool import Sandbox
@@ -50,16 +52,30 @@ class App:
             stack.push_async_callback(app.executor.close)
             yield app
 
-    async def principal(self) -> Principal:
-        """Who is calling: the key's principal, or without a key the local one.
+    async def local_principal(self) -> Principal:
+        """Who is calling on one's own machine: the key of the settings, or without one the owner of it all.
 
-        The key is looked up every time, so a revocation holds from the next call on.
-        Raises PermissionDenied.
+        Raises Unauthenticated.
         """
         if self.settings.key is not None:
-            return await uninterrupted(authenticate(self.store, self.settings.key.get_secret_value(), self.clock()))
-        permissions = parse_permissions(self.settings.permissions)
-        return Principal(LOCAL_PRINCIPAL, permissions, read_only=self.settings.read_only)
+            try:
+                return await self.principal_of(self.settings.key.get_secret_value())
+            except Unauthenticated as error:
+                error.hint = f"Check BILLING_MCP_KEY. {error.hint}"
+                raise
+        return self._within_settings(Principal(LOCAL_PRINCIPAL, frozenset(Permission)))
+
+    async def principal_of(self, key: str) -> Principal:
+        """The principal of a key, looked up every time: a revocation holds from the next call on.
+
+        Raises Unauthenticated.
+        """
+        return self._within_settings(await uninterrupted(authenticate(self.store, key, self.clock())))
+
+    def _within_settings(self, principal: Principal) -> Principal:
+        """No key can do more than the server as a whole."""
+        granted = principal.permissions & parse_permissions(self.settings.permissions)
+        return replace(principal, permissions=granted, read_only=principal.read_only or self.settings.read_only)
 
     async def run_script(
         self, principal: Principal, source: str, *, preview: bool = False, idempotency_key: str = ""

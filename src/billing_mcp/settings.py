@@ -11,9 +11,8 @@ from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from billing_mcp.domain.errors import Unavailable
-from billing_mcp.kernel.execution import Limits
+from billing_mcp.kernel.limits import Limits, SandboxLimits
 from billing_mcp.kernel.principal import Permission
-from billing_mcp.sandbox.pool import SandboxLimits
 
 _EARLIEST_YEAR, _LATEST_YEAR = 1970, 2200
 
@@ -28,11 +27,16 @@ def default_database() -> str:
 def parse_permissions(text: str) -> frozenset[Permission]:
     """The permissions in a list such as `view,manage`. Raises ValueError."""
     known = {p.value.rpartition(".")[2]: p for p in Permission}
-    names = [name.strip().removeprefix("billing.") for name in text.split(",") if name.strip()]
+    names = [name.removeprefix("billing.") for name in parse_list(text)]
     wrong = [name for name in names if name not in known]
     if wrong or not names:
         raise ValueError(f"{text!r} is not a list of permissions; give view, manage or view,manage")
     return frozenset(known[name] for name in names)
+
+
+def parse_list(text: str) -> list[str]:
+    """The items of a list such as `billing.example.com, localhost`."""
+    return [item.strip() for item in text.split(",") if item.strip()]
 
 
 def _permissions(text: str) -> str:
@@ -51,12 +55,18 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="BILLING_MCP_", extra="ignore")
 
-    database: str = Field(default_factory=default_database)
+    database: Annotated[str, AfterValidator(lambda text: text or default_database()), Field(validate_default=True)] = ""
     key: SecretStr | None = None
     permissions: Annotated[str, AfterValidator(_permissions)] = "view,manage"
     read_only: bool = False
     now: Annotated[datetime, AfterValidator(_utc)] | None = None
     """Stops the clock, for demos and tests whose output must not change."""
+
+    host: str = Field("127.0.0.1", min_length=1)
+    port: int = Field(8000, ge=0, le=65_535)
+    allowed_hosts: str = ""
+    allowed_origins: str = ""
+    json_response: bool = False
 
     execution_s: Seconds = 5.0
     wall_s: Seconds = 15.0

@@ -19,7 +19,7 @@ import pytest
 import structlog
 from typer.testing import CliRunner
 
-from billing_mcp.cli.commands import app
+from billing_mcp.cli.main import app
 
 NOW = "2026-03-12T10:00:00Z"
 MAIL = "0190c0de-0000-7000-8000-000000000001"

@@ -15,8 +15,8 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from billing_mcp import __version__
-from billing_mcp.cli.commands import app
 from billing_mcp.cli.common import errors_as_exit_codes, exit_code
+from billing_mcp.cli.main import app
 from billing_mcp.domain.errors import ERRORS
 from tests.cli.conftest import MAIL, NOBODY, Cli
 
@@ -25,7 +25,10 @@ def _commands() -> Iterator[tuple[tuple[str, ...], str]]:
     """Each command's path, and the first sentence of what it says of itself."""
 
     def walk(group: TyperGroup, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
-        for name, command in group.commands.items():
+        context = typer.Context(group)
+        for name in group.list_commands(context):
+            command = group.get_command(context, name)
+            assert command is not None
             if isinstance(command, TyperGroup):
                 yield from walk(command, (*path, name))
             else:
@@ -171,7 +174,7 @@ def test_permissions_to_serve_that_do_not_exist_are_a_usage_error(cli: Cli, sqli
     [
         (("accounts", "topup", NOBODY, "5.00"), "not_found", 3),
         (("call", "billing.plans.list", "nonsense"), "invalid_argument", 2),
-        (("serve", "--database", "mysql://x/y"), "invalid_database", 2),
+        (("accounts", "list", "--database", "mysql://x/y"), "invalid_database", 2),
     ],
 )
 def test_a_program_of_its_own_says_its_errors_in_one_line(
@@ -197,7 +200,8 @@ def test_without_any_database_named_it_is_a_file_of_ones_own(cli: Cli, tmp_path:
 @pytest.mark.parametrize("code", ERRORS)
 def test_every_error_code_has_a_documented_exit_code(code: str) -> None:
     documented = {
-        "InvalidArgument": 2, "PermissionDenied": 3, "NotFound": 3, "Refused": 3, "InsufficientFunds": 3,
+        "InvalidArgument": 2, "Unauthenticated": 3, "PermissionDenied": 3,
+        "NotFound": 3, "Refused": 3, "InsufficientFunds": 3,
         "LimitExceeded": 3, "Conflict": 4, "Unavailable": 4, "ScriptFailed": 1, "Internal": 1,
     }  # fmt: skip
 

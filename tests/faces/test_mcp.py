@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import shutil
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,63 +17,17 @@ from mcp_types import CallToolResult, TextContent, TextResourceContents
 
 from billing_mcp.demo.history import STORIES
 from billing_mcp.operations import REGISTRY
-
-ACCOUNT = STORIES[0].account_id
-CHANGE = f"billing.plan.change(account_id={ACCOUNT!r}, plan_id='smtp_per_proxy')"
-BALANCE = f"billing.wallet_balance.get(account_id={ACCOUNT!r})['balance']"
-NOW = "2026-03-12T10:00:00Z"
+from tests.faces.server import ACCOUNT, BALANCE, CHANGE, answer, billing_mcp, command, environment, execute
 
 ERAS = pytest.mark.parametrize("era", ["legacy", "2026-07-28"])
 
 
-@pytest.fixture(scope="module")
-def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with the demo's accounts, closed."""
-    path = tmp_path_factory.mktemp("demo") / "demo.db"
-    billing_mcp("demo", "--seed-only", "--database", str(path))
-    return path
-
-
-@pytest.fixture
-def demo(seeded: Path, sqlite: str) -> str:
-    """A copy of it for one test."""
-    return str(shutil.copy(seeded, sqlite))
-
-
-def billing_mcp(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
-    return subprocess.run(
-        _command(*arguments), input=stdin, check=True, capture_output=True, text=True, timeout=60, env=_environment()
-    )
-
-
-def _command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "billing_mcp", *arguments]
-
-
-def _environment(**more: str) -> dict[str, str]:
-    generous = {"BILLING_MCP_EXECUTION_AFTER_WRITE_S": "5", "BILLING_MCP_WALL_AFTER_WRITE_S": "10"}
-    return dict(os.environ) | {"BILLING_MCP_NOW": NOW} | generous | more
-
-
 @asynccontextmanager
-async def served(database: str, *options: str, era: str = "auto", **environment: str) -> AsyncIterator[Client]:
-    command, *arguments = _command("serve", "--database", database, *options)
-    parameters = StdioServerParameters(command=command, args=arguments, env=_environment(**environment))
+async def served(database: str, *options: str, era: str = "auto", **more: str) -> AsyncIterator[Client]:
+    program, *arguments = command("serve", "--database", database, *options)
+    parameters = StdioServerParameters(command=program, args=arguments, env=environment(**more))
     async with Client(parameters, mode=era, read_timeout_seconds=60) as client:
         yield client
-
-
-async def execute(client: Client, code: str, **options: Any) -> CallToolResult:
-    result = await client.call_tool("execute", {"code": code, **options})
-    assert isinstance(result, CallToolResult)
-    return result
-
-
-def answer(result: CallToolResult) -> dict[str, Any]:
-    structured: dict[str, Any] | None = result.structured_content
-    assert structured is not None
-    return structured
 
 
 def text(result: CallToolResult) -> str:
@@ -220,10 +170,10 @@ async def test_a_client_that_vanishes_mid_execution_leaves_the_whole_effect_or_n
     async with served(demo) as client:
         before = answer(await execute(client, BALANCE))["result"]
     server = await asyncio.create_subprocess_exec(
-        *_command("serve", "--database", demo),
+        *command("serve", "--database", demo),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=_environment(),
+        env=environment(),
     )
     assert server.stdin is not None
     assert server.stdout is not None

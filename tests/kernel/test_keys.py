@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from billing_mcp.app import App
-from billing_mcp.domain.errors import PermissionDenied
+from billing_mcp.domain.errors import Unauthenticated
 from billing_mcp.kernel.keys import authenticate, mint_key
 from billing_mcp.kernel.principal import Permission
 from billing_mcp.settings import Settings
@@ -26,7 +26,7 @@ async def new_key(world: World, *account_ids: str, **options: Any) -> str:
 
 
 async def refusal(world: World, text: str) -> str:
-    with pytest.raises(PermissionDenied) as caught:
+    with pytest.raises(Unauthenticated) as caught:
         await authenticate(world.app.store, text, world.clock())
     return caught.value.code
 
@@ -79,13 +79,13 @@ async def test_a_key_ends_when_it_expires(world: World) -> None:
 
 async def test_a_revoked_key_is_refused_from_its_next_call_on(world: World, app_with_key: tuple[App, str]) -> None:
     app, prefix = app_with_key
-    await app.principal()
+    await app.local_principal()
     async with world.app.store.write(world.clock()) as tx:
         assert await tx.keys.revoke(prefix, world.clock())
         assert not await tx.keys.revoke(prefix, world.clock())
 
-    with pytest.raises(PermissionDenied) as caught:
-        await app.principal()
+    with pytest.raises(Unauthenticated) as caught:
+        await app.local_principal()
     assert caught.value.code == "key_revoked"
 
 

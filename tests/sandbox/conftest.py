@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from billing_mcp.sandbox.pool import Sandbox, SandboxLimits
+from billing_mcp.kernel.limits import SandboxLimits
+from billing_mcp.sandbox.pool import Sandbox
 from tests.sandbox.agent import Agent
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from billing_mcp.kernel.limits import SandboxLimits
 from billing_mcp.operations import REGISTRY
-from billing_mcp.sandbox.pool import Sandbox, SandboxLimits
+from billing_mcp.sandbox.pool import Sandbox
 from billing_mcp.sandbox.shape import OMITTED, to_json_value
 from billing_mcp.sandbox.source import RejectedError, prepare
 from tests.sandbox.agent import ACCOUNT, OPERATION, Agent, FakeHost

@@ -14,8 +14,9 @@ import pytest_asyncio
 from pydantic_monty import AsyncMontySession
 
 from billing_mcp.domain.errors import Conflict
-from billing_mcp.kernel.execution import Host, Limits
-from billing_mcp.sandbox.pool import Sandbox, SandboxLimits
+from billing_mcp.kernel.execution import Host
+from billing_mcp.kernel.limits import Limits, SandboxLimits
+from billing_mcp.sandbox.pool import Sandbox
 from tests.sandbox.agent import ACCOUNT, BALANCE, Agent, FakeHost
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from billing_mcp.domain.errors import InvalidArgument, NotFound, Unavailable
 from billing_mcp.store import migrate
-from billing_mcp.store.engine import parse_database_url
+from billing_mcp.store.engine import parse_database_url, reading
 from billing_mcp.store.migrate import upgrade_database
 from billing_mcp.store.store import Store
 from tests.store.books import ACCOUNT, NOW, open_books, raw_connection, topup, wallet
@@ -218,17 +218,21 @@ async def setting(engine: AsyncEngine, statement: str) -> object:
 
 async def test_sqlite_connections_are_durable_and_check_foreign_keys(sqlite_store: Store) -> None:
     pragmas = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
-    for engine in (sqlite_store._writer, sqlite_store._reader):
-        values = [await setting(engine, f"PRAGMA {pragma}") for pragma in pragmas]
-        assert values == ["wal", 2, 1, 5_000]
+    async with sqlite_store.read(NOW) as snapshot, sqlite_store.write(NOW) as writing:
+        for tx in (snapshot, writing):
+            values = [(await tx._connection.execute(text(f"PRAGMA {pragma}"))).scalar_one() for pragma in pragmas]
+            assert values == ["wal", 2, 1, 5_000]
 
 
 async def test_the_sqlite_driver_begins_no_transaction_by_itself(sqlite_store: Store) -> None:
-    for engine in (sqlite_store._writer, sqlite_store._reader):
-        async with engine.connect() as connection:
-            driver = (await connection.get_raw_connection()).driver_connection
-            assert driver is not None
-            assert driver.isolation_level is None
+    async with sqlite_store._writer.connect() as connection:
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert driver is not None
+        assert driver.isolation_level is None
+    assert sqlite_store._snapshots is not None
+    with sqlite_store._snapshots.engine.connect() as reader:
+        assert reader.connection.driver_connection is not None
+        assert reader.connection.driver_connection.isolation_level is None
 
 
 async def test_every_sqlite_reader_is_configured_like_the_first(sqlite_store: Store) -> None:
@@ -261,7 +265,7 @@ async def test_postgresql_connections_bound_every_wait(postgresql_store: Store) 
         "idle_in_transaction_session_timeout": "20s",
         "application_name": "billing-mcp",
     }
-    for engine in (postgresql_store._writer, postgresql_store._reader):
+    for engine in (postgresql_store._writer, reading(postgresql_store._writer)):
         assert {name: await setting(engine, f"SHOW {name}") for name in expected} == expected
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from billing_mcp.cli.commands import main
+from billing_mcp.cli.main import main
 
 __all__ = ["main"]

@@ -11,19 +11,20 @@ import typer
 from billing_mcp import terminal
 from billing_mcp.app import clock_of
 from billing_mcp.catalog.loader import default_catalog
-from billing_mcp.cli.common import Database, Json, open_store, run, storable
+from billing_mcp.cli.common import Database, Json, run, storable
+from billing_mcp.cli.opened import open_store
 from billing_mcp.domain.clock import iso
 from billing_mcp.domain.errors import InvalidArgument
 from billing_mcp.domain.ids import new_id
 from billing_mcp.domain.money import format_micros, parse_micros
 from billing_mcp.operations.platform import ComponentType, count_components, open_account, receive_payment
 
-group = typer.Typer(help="Accounts, and what the platform does with them.", no_args_is_help=True)
+app = typer.Typer(help="Accounts, and what the platform does with them.", no_args_is_help=True, add_completion=False)
 
 AccountArgument = Annotated[UUID, typer.Argument(metavar="ACCOUNT_ID")]
 
 
-@group.command()
+@app.command()
 def create(
     name: Annotated[str, typer.Argument(help="What people call it.")],
     account_id: Annotated[UUID | None, typer.Option("--id", help="Default: a new UUID.")] = None,
@@ -47,7 +48,7 @@ def create(
     run(work())
 
 
-@group.command("list")
+@app.command("list")
 def list_accounts(as_json: Json = False, database: Database = None) -> None:
     """List all accounts with their balances."""
 
@@ -78,7 +79,7 @@ def list_accounts(as_json: Json = False, database: Database = None) -> None:
     run(work())
 
 
-@group.command()
+@app.command()
 def topup(
     account_id: AccountArgument,
     amount: Annotated[str, typer.Argument(help="For example 50.00.")],
@@ -99,7 +100,7 @@ def topup(
     run(work())
 
 
-@group.command()
+@app.command()
 def count(
     account_id: AccountArgument,
     component: Annotated[ComponentType, typer.Argument(help="What plans charge by.")],

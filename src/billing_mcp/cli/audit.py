@@ -8,18 +8,19 @@ import typer
 
 from billing_mcp import terminal
 from billing_mcp.app import clock_of
-from billing_mcp.cli.common import Database, Json, open_store, run
+from billing_mcp.cli.common import Database, Json, run
+from billing_mcp.cli.opened import open_store
 from billing_mcp.store.audit import verify_books
 
-group = typer.Typer(help="Proof that the books are sound.", no_args_is_help=True)
+app = typer.Typer(help="Proof that the books are sound.", no_args_is_help=True, add_completion=False)
 
 
-@group.callback()
+@app.callback()
 def _group() -> None:
     """Proof that the books are sound."""
 
 
-@group.command()
+@app.command()
 def verify(as_json: Json = False, database: Database = None) -> None:
     """Recompute every chain, sum and balance; exit code 1 and the first wrong row if any is off."""
 

@@ -6,15 +6,14 @@ Exit codes: 1 failed, 2 usage, 3 refused, 4 unavailable, 130 interrupted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import Coroutine, Iterator
+from contextlib import closing, contextmanager
 from typing import Annotated, Any, TypeVar
 
 import typer
 from pydantic import ValidationError
 
 from billing_mcp import terminal
-from billing_mcp.app import App
 from billing_mcp.domain.errors import (
     ERRORS,
     BillingError,
@@ -26,7 +25,6 @@ from billing_mcp.domain.errors import (
 )
 from billing_mcp.kernel.answer import Answer
 from billing_mcp.settings import Settings
-from billing_mcp.store.store import Store
 
 T = TypeVar("T")
 
@@ -56,25 +54,6 @@ def settings_with(**overrides: Any) -> Settings:
         problem = error.errors(include_url=False)[0]
         name = f"BILLING_MCP_{'.'.join(str(part) for part in problem['loc']).upper()}"
         raise InvalidArgument(f"{name}: {problem['msg']}; got {problem['input']!r}", field=name) from None
-
-
-@asynccontextmanager
-async def open_store(database: str | None) -> AsyncIterator[tuple[Store, Settings]]:
-    """The store of the settings, for commands that run no script."""
-    settings = settings_with(database=database)
-    settings.ensure_database_folder()
-    store = await Store.open(settings.database)
-    try:
-        yield store, settings
-    finally:
-        await store.close()
-
-
-@asynccontextmanager
-async def open_app(database: str | None) -> AsyncIterator[App]:
-    """The app of the settings."""
-    async with App.open(settings_with(database=database)) as app:
-        yield app
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

@@ -8,15 +8,15 @@ from billing_mcp import terminal
 from billing_mcp.cli.common import Database, run, settings_with
 from billing_mcp.store.migrate import upgrade_database
 
-group = typer.Typer(help="The database's schema.", no_args_is_help=True)
+app = typer.Typer(help="The database's schema.", no_args_is_help=True, add_completion=False)
 
 
-@group.callback()
+@app.callback()
 def _group() -> None:
     """The database's schema."""
 
 
-@group.command()
+@app.command()
 def upgrade(database: Database = None) -> None:
     """Bring the database to this version's schema. A SQLite file does it by itself at start."""
 

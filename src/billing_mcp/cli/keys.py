@@ -10,17 +10,20 @@ import typer
 
 from billing_mcp import terminal
 from billing_mcp.app import clock_of
-from billing_mcp.cli.common import Database, Json, open_store, run, storable
+from billing_mcp.cli.common import Database, Json, run, storable
+from billing_mcp.cli.opened import open_store
 from billing_mcp.domain.clock import iso
 from billing_mcp.domain.errors import InvalidArgument, NotFound
 from billing_mcp.kernel.keys import mint_key
 from billing_mcp.settings import parse_permissions
 from billing_mcp.store.keys import KeyRecord
 
-group = typer.Typer(help="API keys: which accounts an agent may see, and what it may do.", no_args_is_help=True)
+app = typer.Typer(
+    help="API keys: which accounts an agent may see, and what it may do.", no_args_is_help=True, add_completion=False
+)
 
 
-@group.command()
+@app.command()
 def create(
     name: Annotated[str, typer.Argument(help="Who it is for.")],
     account: Annotated[list[UUID], typer.Option("--account", metavar="ACCOUNT_ID", help="Granted; repeat for more.")],
@@ -60,7 +63,7 @@ def create(
     run(work())
 
 
-@group.command("list")
+@app.command("list")
 def list_keys(as_json: Json = False, database: Database = None) -> None:
     """List all keys, without their secrets."""
 
@@ -93,7 +96,7 @@ def list_keys(as_json: Json = False, database: Database = None) -> None:
     run(work())
 
 
-@group.command()
+@app.command()
 def revoke(prefix: Annotated[str, typer.Argument(help="As `keys list` shows it.")], database: Database = None) -> None:
     """Revoke a key; it is refused from its next call on."""
 

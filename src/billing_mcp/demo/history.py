@@ -15,7 +15,8 @@ from billing_mcp.domain.clock import start_of
 from billing_mcp.domain.errors import Internal, Refused
 from billing_mcp.domain.money import MICROS_PER_UNIT
 from billing_mcp.domain.periods import period_of
-from billing_mcp.kernel.execution import Executor, Limits, Request
+from billing_mcp.kernel.execution import Executor, Request
+from billing_mcp.kernel.limits import Limits
 from billing_mcp.kernel.principal import Permission, Principal
 from billing_mcp.kernel.programs import SingleCall
 from billing_mcp.operations import REGISTRY

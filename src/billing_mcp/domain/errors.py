@@ -2,6 +2,7 @@
 
 BillingError
 ├── InvalidArgument     an argument, script or request is malformed
+├── Unauthenticated     no key, or none that is good (any more)
 ├── PermissionDenied    granted the account, but not this kind of call
 ├── NotFound            no such thing, or none that this principal may know of
 ├── Refused             well-formed and permitted, but the state of the account forbids it
@@ -41,6 +42,12 @@ class InvalidArgument(BillingError):
     """An argument, script or request is malformed."""
 
     code = "invalid_argument"
+
+
+class Unauthenticated(BillingError):
+    """Nobody knows who is calling: there is no key, or none that is good (any more)."""
+
+    code = "key_missing"
 
 
 class PermissionDenied(BillingError):
@@ -109,11 +116,15 @@ ERRORS: dict[str, type[BillingError]] = {
     "invalid_database": InvalidArgument,
     "script_too_long": InvalidArgument,
     "syntax_error": InvalidArgument,
+    "unreadable_file": InvalidArgument,
     "type_error": InvalidArgument,
+    "key_missing": Unauthenticated,
+    "invalid_key": Unauthenticated,
+    "key_expired": Unauthenticated,
+    "key_revoked": Unauthenticated,
     "permission_denied": PermissionDenied,
-    "invalid_key": PermissionDenied,
-    "key_expired": PermissionDenied,
-    "key_revoked": PermissionDenied,
+    "host_not_allowed": PermissionDenied,
+    "origin_not_allowed": PermissionDenied,
     "read_only": PermissionDenied,
     "not_found": NotFound,
     "refused": Refused,
@@ -128,6 +139,7 @@ ERRORS: dict[str, type[BillingError]] = {
     "nothing_pending": Refused,
     "period_settled": Refused,
     "plan_unchanged": Refused,
+    "server_exists": Refused,
     "conflict": Conflict,
     "database_busy": Conflict,
     "idempotency_key_in_use": Conflict,
@@ -141,6 +153,7 @@ ERRORS: dict[str, type[BillingError]] = {
     "write_time_limit": LimitExceeded,
     "script_error": ScriptFailed,
     "unavailable": Unavailable,
+    "address_unavailable": Unavailable,
     "database_unavailable": Unavailable,
     "schema_outdated": Unavailable,
     "internal_error": Internal,

@@ -160,7 +160,7 @@ def change(account: Account, plan: Plan, *, on: date | None, now: datetime) -> O
         raise Refused(
             f"the account is {account.status}; its plan cannot be changed",
             code="account_not_active",
-            hint="Settle the unpaid invoice first; cancelling is always possible.",
+            hint="Settle the unpaid invoice first; billing.plan.cancel is always possible.",
         )
     if not subscription.has_started(today):  # the first plan's first day is when billing starts
         start = on or today

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Annotated
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING, Annotated
 
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ResourceNotFoundError
@@ -12,13 +12,17 @@ from mcp_types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import Field
 
 from billing_mcp import __version__
-from billing_mcp.app import App
 from billing_mcp.domain.errors import BillingError
+from billing_mcp.faces.loading import AppSource, loading
 from billing_mcp.kernel.answer import Answer, AnswerError
+from billing_mcp.kernel.principal import Principal
 from billing_mcp.kernel.registry import Registry
 from billing_mcp.operations import REGISTRY
 from billing_mcp.sandbox.stubs import all_stubs, signature_lines
 from billing_mcp.settings import Settings
+
+if TYPE_CHECKING:
+    from billing_mcp.app import App
 
 Code = Annotated[str, Field(description="A Python script. Its last expression, or a top-level return, is the result.")]
 Preview = Annotated[bool, Field(description="Run it for real, then roll back: returns the exact effects.")]
@@ -40,14 +44,28 @@ PermissionError, LookupError, ValueError or RuntimeError, its text starting with
 _PREVIEW = "Preview anything that changes something first: `preview=true` runs it, rolls back and shows the effects."
 
 
-def build_server(settings: Settings) -> MCPServer[App]:
-    """The server for these settings; it opens the app when it starts to serve."""
+Opened = Callable[[], AbstractAsyncContextManager[AppSource]]
+Caller = Callable[["App", Context[AppSource]], Awaitable[Principal]]
+"""Who is behind a request. Raises BillingError."""
+
+
+def build_stdio_server(settings: Settings) -> MCPServer[AppSource]:
+    """The server for standard input and output; it opens the app behind its first answers."""
+
+    async def owner(app: App, _ctx: Context[AppSource]) -> Principal:
+        return await app.local_principal()
+
+    return build_server(settings, lambda: loading(settings), owner)
+
+
+def build_server(settings: Settings, opened: Opened, caller: Caller) -> MCPServer[AppSource]:
+    """The server for these settings, on an app that is opened with it; `caller` tells whose a request is."""
     registry = REGISTRY.without_writes() if settings.read_only else REGISTRY
 
     @asynccontextmanager
-    async def lifespan(_server: MCPServer[App]) -> AsyncIterator[App]:
-        async with App.open(settings) as app:
-            yield app
+    async def lifespan(_server: MCPServer[AppSource]) -> AsyncIterator[AppSource]:
+        async with opened() as source:
+            yield source
 
     server = MCPServer(
         "billing-mcp",
@@ -57,18 +75,18 @@ def build_server(settings: Settings) -> MCPServer[App]:
         lifespan=lifespan,
         log_level="WARNING",
     )
-    _add_tool(server, registry, read_only=settings.read_only)
-    _add_resources(server, registry)
+    _add_tool(server, registry, caller, read_only=settings.read_only)
+    _add_resources(server, registry, caller)
     return server
 
 
-def _add_tool(server: MCPServer[App], registry: Registry, *, read_only: bool) -> None:
+def _add_tool(server: MCPServer[AppSource], registry: Registry, caller: Caller, *, read_only: bool) -> None:
     async def execute(
-        code: Code, ctx: Context[App], preview: Preview = False, idempotency_key: IdempotencyKey = ""
+        code: Code, ctx: Context[AppSource], preview: Preview = False, idempotency_key: IdempotencyKey = ""
     ) -> Annotated[CallToolResult, Answer]:
-        app = ctx.request_context.lifespan_context
         try:
-            principal = await app.principal()
+            app = await ctx.request_context.lifespan_context()
+            principal = await caller(app, ctx)
         except BillingError as error:
             return _result(_refused(error))
         return _result(await app.run_script(principal, code, preview=preview, idempotency_key=idempotency_key))
@@ -87,7 +105,7 @@ def _add_tool(server: MCPServer[App], registry: Registry, *, read_only: bool) ->
     )
 
 
-def _add_resources(server: MCPServer[App], registry: Registry) -> None:
+def _add_resources(server: MCPServer[AppSource], registry: Registry, caller: Caller) -> None:
     @server.resource("billing://stubs", title="Type stubs of all billing functions", mime_type="text/x-python")
     def stubs() -> str:
         return all_stubs(registry)
@@ -95,10 +113,10 @@ def _add_resources(server: MCPServer[App], registry: Registry) -> None:
     @server.resource(
         "billing://executions/{execution_id}", title="The answer of an execution", mime_type="application/json"
     )
-    async def execution(execution_id: str, ctx: Context[App]) -> str:
-        app = ctx.request_context.lifespan_context
+    async def execution(execution_id: str, ctx: Context[AppSource]) -> str:
         try:
-            answer = await app.executor.stored_answer(await app.principal(), execution_id)
+            app = await ctx.request_context.lifespan_context()
+            answer = await app.executor.stored_answer(await caller(app, ctx), execution_id)
         except BillingError as error:
             raise ResourceNotFoundError(str(error)) from None
         if answer is None:

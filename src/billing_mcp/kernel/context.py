@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import TYPE_CHECKING
 
 from billing_mcp.catalog.loader import Catalog
 from billing_mcp.kernel.principal import Principal
-from billing_mcp.store.store import Transaction
+
+if TYPE_CHECKING:  # what the functions are must be known long before a database is open
+    from billing_mcp.store.store import Transaction
 
 
 @dataclass(frozen=True, slots=True)

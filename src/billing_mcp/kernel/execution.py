@@ -20,6 +20,7 @@ from billing_mcp.kernel.context import Context
 from billing_mcp.kernel.effects import effects_of
 from billing_mcp.kernel.invoke import Invoker, JournalEntry, WriteNeededError
 from billing_mcp.kernel.journal import Journal
+from billing_mcp.kernel.limits import Limits
 from billing_mcp.kernel.principal import Principal
 from billing_mcp.kernel.registry import Registry
 from billing_mcp.store.engine import TransactionAbortedError, uninterrupted
@@ -30,16 +31,6 @@ log = structlog.get_logger()
 
 MAX_ATTEMPTS = 3
 MAX_KEY_CHARS = 255
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How long an execution may take, and how often it may call."""
-
-    wall_s: float = 15.0
-    wall_after_write_s: float = 1.0
-    sandbox_after_write_s: float = 0.1
-    calls: int = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,9 +216,13 @@ class Executor:
         """The JSON of the answer to one of the principal's own executions."""
         return await uninterrupted(self._journal.answer(principal.principal_id, execution_id))
 
+    async def settled(self) -> None:
+        """Wait for what runs."""
+        await asyncio.gather(*self._running, return_exceptions=True)
+
     async def close(self) -> None:
         """Wait for what runs, and store what is not stored yet."""
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await self.settled()
         await self._journal.close()
 
     async def _execute(self, run: _Run) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import structlog
 
@@ -14,20 +15,24 @@ from billing_mcp.store.store import Store
 
 log = structlog.get_logger()
 
+_GATHER_S = 0.1
+
 
 class Journal:
-    """Writes execution records in batches: all that wait, whenever the writer is idle."""
+    """Writes execution records in batches, a moment after the first of them or when somebody waits."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
         self._waiting: list[ExecutionRecord] = []
         self._writer: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()
 
     async def add(self, record: ExecutionRecord, *, wait: bool) -> None:
         """Store the record, now or in the background."""
         self._waiting.append(record)
         if self._writer is None or self._writer.done():
+            self._hurry.clear()
             self._writer = asyncio.create_task(self._write())
         if wait:
             await self.flush()
@@ -40,6 +45,7 @@ class Journal:
 
     async def flush(self) -> None:
         """Wait until all records so far are stored."""
+        self._hurry.set()
         if self._writer is not None:
             await asyncio.shield(self._writer)
 
@@ -48,6 +54,8 @@ class Journal:
         await self.flush()
 
     async def _write(self) -> None:
+        with suppress(TimeoutError):  # nobody waits: one transaction can take what comes in a moment
+            await asyncio.wait_for(self._hurry.wait(), _GATHER_S)
         while self._waiting:
             batch, self._waiting = self._waiting, []
             try:

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Iterable
 from datetime import datetime
 
-from billing_mcp.domain.errors import PermissionDenied
+from billing_mcp.domain.errors import Unauthenticated
 from billing_mcp.domain.ids import new_id
 from billing_mcp.kernel.principal import Permission, Principal
 from billing_mcp.store.keys import KeyRecord
@@ -20,6 +20,7 @@ from billing_mcp.store.store import Store
 
 _MARK = "bmcp"
 _NO_SUCH_KEY = "0" * 64
+_NEW_KEY = "Whoever runs the server makes one: billing-mcp keys create NAME --account ACCOUNT_ID."
 
 
 def mint_key(
@@ -50,17 +51,17 @@ def mint_key(
 
 
 async def authenticate(store: Store, text: str, now: datetime) -> Principal:
-    """The principal of a key. Raises PermissionDenied: invalid_key, key_revoked, key_expired."""
+    """The principal of a key. Raises Unauthenticated: invalid_key, key_revoked, key_expired."""
     _, _, rest = text.partition(f"{_MARK}_")
     async with store.read(now) as tx:
         key = await tx.keys.by_prefix(rest.partition("_")[0])
     matches = hmac.compare_digest(_sha256(text), key.secret_sha256 if key else _NO_SUCH_KEY)
     if key is None or not matches:
-        raise PermissionDenied("this is not a key of this server", code="invalid_key", hint="Check BILLING_MCP_KEY.")
+        raise Unauthenticated("this is not a key of this server", code="invalid_key", hint=_NEW_KEY)
     if key.revoked_at is not None:
-        raise PermissionDenied("the key has been revoked", code="key_revoked", hint="Create a new key.")
+        raise Unauthenticated("the key has been revoked", code="key_revoked", hint=_NEW_KEY)
     if key.expires_at is not None and key.expires_at <= now:
-        raise PermissionDenied("the key has expired", code="key_expired", hint="Create a new key.")
+        raise Unauthenticated("the key has expired", code="key_expired", hint=_NEW_KEY)
     return Principal(
         principal_id=key.key_id,
         permissions=frozenset(Permission(p) for p in key.permissions),

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from billing_mcp.domain.errors import NotFound, PermissionDenied
+from billing_mcp.domain.errors import NotFound, PermissionDenied, Unauthenticated
 from billing_mcp.kernel.context import Context
 from billing_mcp.kernel.registry import Operation
 
@@ -30,7 +30,7 @@ def key_is_live(ctx: Context, _call: Call) -> None:
     """An expired credential ends at its moment, also in the middle of a script."""
     expires_at = ctx.principal.expires_at
     if expires_at is not None and expires_at <= ctx.now:
-        raise PermissionDenied("the key has expired", code="key_expired", hint="Create a new key.")
+        raise Unauthenticated("the key has expired", code="key_expired", hint="Create a new key.")
 
 
 def account_is_granted(ctx: Context, call: Call) -> None:

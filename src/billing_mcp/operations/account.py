@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from billing_mcp.catalog.loader import Catalog
 from billing_mcp.domain.plans import Account, Subscription
-from billing_mcp.store.accounts import AccountRecord
-from billing_mcp.store.store import Transaction
+
+if TYPE_CHECKING:
+    from billing_mcp.store.accounts import AccountRecord
+    from billing_mcp.store.store import Transaction
 
 
 async def load_account(tx: Transaction, catalog: Catalog, account_id: str) -> tuple[AccountRecord, Account]:
     """The stored account, and all that a plan operation needs to know of it. Raises NotFound."""
-    record = await tx.accounts.get(account_id)
+    state = await tx.states.get(account_id)
     today = tx.now.date()
-    subscription = await tx.subscriptions.find(account_id)
-    return record, Account(
-        status=record.status,
-        wallet=await tx.ledger.wallet(account_id),
-        subscription=subscription or Subscription(account_id, anchor_day=today.day, settled_through=today),
-        counts=await tx.subscriptions.counts(account_id),
+    return state.record, Account(
+        status=state.record.status,
+        wallet=state.wallet,
+        subscription=state.subscription or Subscription(account_id, anchor_day=today.day, settled_through=today),
+        counts=state.counts,
         plans=catalog.plans,
     )

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
 from billing_mcp.domain import plans
 from billing_mcp.domain.accrual import PlanId
 from billing_mcp.domain.clock import iso
 from billing_mcp.domain.errors import InvalidArgument
+from billing_mcp.domain.events import Event
 from billing_mcp.domain.plans import AccountStatus, Outcome
 from billing_mcp.kernel.arguments import AccountId, Day
 from billing_mcp.kernel.context import Context
 from billing_mcp.kernel.principal import Permission
 from billing_mcp.kernel.registry import Resource
 from billing_mcp.operations.account import load_account
-from billing_mcp.store.accounts import AccountRecord
-from billing_mcp.store.outbox import Event
+
+if TYPE_CHECKING:
+    from billing_mcp.store.accounts import AccountRecord
 
 PLAN = Resource("plan", doc="Changing, cancelling and resuming a plan.")
 
@@ -61,7 +63,7 @@ async def cancel(
         raise InvalidArgument(
             "cancel_at_period_end and cancel_immediately cannot both be true",
             field="cancel_immediately",
-            hint="Give one of them; with neither, the plan ends with the billing period.",
+            hint="Write cancel_immediately=True alone, or neither: the plan ends with the billing period.",
         )
     record, account = await load_account(ctx.tx, ctx.catalog, account_id)
     outcome = plans.cancel(account, immediately=cancel_immediately, now=ctx.now)

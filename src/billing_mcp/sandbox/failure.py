@@ -15,10 +15,9 @@ from billing_mcp.domain.errors import (
     PermissionDenied,
     ScriptFailed,
 )
-from billing_mcp.sandbox.pool import SandboxLimits
+from billing_mcp.kernel.limits import SandboxLimits
 
 _MESSAGE_CHARS = 1000
-_PLAIN = "Write it with plain functions, loops, lists and dicts."
 _UNSUPPORTED = re.compile(r"NotImplementedError: The monty syntax parser does not yet support (.*)")
 _SCRIPT_FILE = "<python-input-1>"
 
@@ -37,9 +36,7 @@ def explain(error: MontyError, raised: Mapping[str, BillingError], limits: Sandb
     if isinstance(error, MontyRuntimeError):
         return raised.get(error.display("msg")) or _own_mistake(error.display("type-msg"), limits)
     if isinstance(error, MontySyntaxError):
-        return InvalidArgument(
-            f"the sandbox cannot run this: {_short(error.display('msg'))}", code="syntax_error", hint=_PLAIN
-        )
+        return InvalidArgument(f"the sandbox cannot run this: {_short(error.display('msg'))}", code="syntax_error")
     if isinstance(error, MontyCrashedError):
         return LimitExceeded("the script broke its sandbox and was stopped", code="sandbox_crashed")
     return ScriptFailed("the script's value cannot leave the sandbox", hint="Return dicts, lists, texts and numbers.")
@@ -67,12 +64,9 @@ def _own_mistake(text: str, limits: SandboxLimits) -> BillingError:
         return LimitExceeded(f"a script may make {limits.calls} calls", code="call_limit", hint="Call less often.")
     unsupported = _UNSUPPORTED.match(text)
     if unsupported:
-        return InvalidArgument(f"the sandbox does not support {unsupported[1]}", code="syntax_error", hint=_PLAIN)
+        return InvalidArgument(f"the sandbox does not support {unsupported[1]}", code="syntax_error")
     if "cannot suspend in this synchronous context" in text:
-        return ScriptFailed(
-            "a billing function cannot be called from within map, filter, sorted or a key function",
-            hint="Call billing functions in a plain loop or comprehension.",
-        )
+        return ScriptFailed("a billing function cannot be called from within map, filter, sorted or a key function")
     return ScriptFailed(_short(text))
 
 

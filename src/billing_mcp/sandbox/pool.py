@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -13,25 +12,12 @@ from pydantic_monty import AsyncMonty, AsyncMontySession, ExternalModule
 
 from billing_mcp.domain.errors import Conflict
 from billing_mcp.kernel.execution import Host
+from billing_mcp.kernel.limits import SandboxLimits
 from billing_mcp.kernel.registry import NAMESPACE, Registry
 from billing_mcp.sandbox.stubs import namespace_stub, root_stub
 
 _GRACE_S = 2.0
 _SPARE_SUSPENSIONS = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class SandboxLimits:
-    """What one script may use, and how many may run at a time."""
-
-    execution_s: float = 5.0
-    wall_s: float = 15.0
-    memory_bytes: int = 64 * 1024 * 1024
-    calls: int = 500
-    code_bytes: int = 64 * 1024
-    output_bytes: int = 100 * 1024
-    result_chars: int = 24_000
-    workers: int = 4
 
 
 class Sandbox:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Select, insert, select, update
+from sqlalchemy import Result, Row, Select, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing_mcp.domain.clock import from_epoch_us, to_epoch_us
@@ -16,6 +16,8 @@ from billing_mcp.store.changes import ChangeLog, SettingChange
 from billing_mcp.store.tables import AccountRow, table
 
 _ACCOUNTS = table(AccountRow)
+ACCOUNT = select(_ACCOUNTS).where(_ACCOUNTS.c.account_id == bindparam("account_id"))
+"""One account, by `account_id`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +54,8 @@ class Accounts:
 
         Raises NotFound.
         """
-        statement = select(_ACCOUNTS).where(_ACCOUNTS.c.account_id == account_id)
-        found = await self._select(statement.with_for_update() if lock else statement)
-        if not found:
-            raise NotFound(f"account {account_id} does not exist", field="account_id")
-        return found[0]
+        statement = ACCOUNT.with_for_update() if lock else ACCOUNT
+        return account_of(await self._connection.execute(statement, {"account_id": account_id}), account_id)
 
     async def exists(self, account_id: str) -> bool:
         """Whether there is such an account."""
@@ -76,13 +75,22 @@ class Accounts:
 
     async def _select(self, statement: Select[Any]) -> list[AccountRecord]:
         rows = await self._connection.execute(statement)
-        return [
-            AccountRecord(
-                account_id=row.account_id,
-                name=row.name,
-                status=cast("AccountStatus", row.status),
-                currency=row.currency,
-                created_at=from_epoch_us(row.created_at_us),
-            )
-            for row in rows
-        ]
+        return [_record(row) for row in rows]
+
+
+def account_of(rows: Result[Any], account_id: str) -> AccountRecord:
+    """The account that was selected. Raises NotFound."""
+    row = rows.one_or_none()
+    if row is None:
+        raise NotFound(f"account {account_id} does not exist", field="account_id")
+    return _record(row)
+
+
+def _record(row: Row[Any]) -> AccountRecord:
+    return AccountRecord(
+        account_id=row.account_id,
+        name=row.name,
+        status=cast("AccountStatus", row.status),
+        currency=row.currency,
+        created_at=from_epoch_us(row.created_at_us),
+    )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import URL, event, make_url
+from sqlalchemy import URL, Engine, QueuePool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -21,6 +21,10 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 LOCK_WAIT_S = 5
+POOL_WAIT_S = 30
+# isolation_level=None: the driver's own BEGIN is deferred, so two writers that read first
+# would overwrite each other's updates without an error. We begin ourselves.
+_SQLITE_OPTIONS: dict[str, Any] = {"isolation_level": None, "timeout": LOCK_WAIT_S}
 _POSTGRESQL_SETTINGS = {
     "application_name": "billing-mcp",
     "lock_timeout": f"{LOCK_WAIT_S}s",
@@ -52,6 +56,13 @@ def parse_database_url(text: str) -> URL:
 
     Raises InvalidArgument for anything but a SQLite file or PostgreSQL.
     """
+    if "${" in text:
+        raise InvalidArgument(
+            f"the database {text!r} names a variable that nobody has filled in",
+            code="invalid_database",
+            field="database",
+            hint="Whoever starts this server must put its value there.",
+        )
     try:
         url = make_url(text) if "://" in text else URL.create("sqlite", database=text)
     except (ArgumentError, ValueError):
@@ -81,14 +92,26 @@ def check_place(url: URL) -> None:
 def create_writer(url: URL) -> AsyncEngine:
     """The engine whose transactions may write."""
     if url.get_backend_name() == "sqlite":
-        return _sqlite_engine(url, begin="BEGIN IMMEDIATE", size=1)
+        return _sqlite_writer(url)
     return _postgresql_engine(url)
 
 
-def create_reader(url: URL, writer: AsyncEngine) -> AsyncEngine:
-    """The engine whose transactions each read one snapshot."""
-    if url.get_backend_name() == "sqlite":
-        return _sqlite_engine(url, begin="BEGIN", size=4, more_pragmas=("query_only=ON",))
+def create_sqlite_reader(url: URL, *, size: int) -> Engine:
+    """The engine that reads SQLite: each of its transactions is one snapshot."""
+    engine = create_engine(
+        url.set(drivername="sqlite+pysqlite"),
+        poolclass=QueuePool,
+        pool_size=size,
+        max_overflow=0,
+        hide_parameters=True,
+        connect_args={**_SQLITE_OPTIONS, "check_same_thread": False},
+    )
+    _configure_sqlite(engine, begin="BEGIN", more_pragmas=("query_only=ON",))
+    return engine
+
+
+def reading(writer: AsyncEngine) -> AsyncEngine:
+    """The same PostgreSQL engine, whose transactions each read one snapshot."""
     return writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
@@ -110,17 +133,24 @@ async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
         raise
 
 
+@contextmanager
+def translated() -> Iterator[None]:
+    """What the database raises in the block arrives as one of our errors."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise _translate(error) from error
+
+
 @asynccontextmanager
 async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection for the block; what the database raises in it arrives as one of our errors."""
-    try:
+    """A connection for the block, whose errors are translated."""
+    with translated():
         connection = await _connect(engine)
         try:
             yield connection
         finally:
             await connection.close()
-    except DBAPIError as error:
-        raise _translate(error) from error
 
 
 async def _connect(engine: AsyncEngine) -> AsyncConnection:
@@ -157,30 +187,30 @@ def busy() -> Conflict:
     return Conflict("the database is busy with other changes", code="database_busy", hint="Try the same again shortly.")
 
 
-def _sqlite_engine(url: URL, *, begin: str, size: int, more_pragmas: tuple[str, ...] = ()) -> AsyncEngine:
-    # isolation_level=None: the driver's own BEGIN is deferred, so two writers that read first
-    # would overwrite each other's updates without an error. We begin ourselves.
+def _sqlite_writer(url: URL) -> AsyncEngine:
     engine = create_async_engine(
         url,
-        pool_size=size,
+        pool_size=1,
         max_overflow=0,
-        pool_timeout=30,
+        pool_timeout=POOL_WAIT_S,
         hide_parameters=True,
-        connect_args={"isolation_level": None, "timeout": LOCK_WAIT_S},
+        connect_args=_SQLITE_OPTIONS,
     )
+    _configure_sqlite(engine.sync_engine, begin="BEGIN IMMEDIATE")
+    return engine
 
-    @event.listens_for(engine.sync_engine, "connect")
+
+def _configure_sqlite(engine: Engine, *, begin: str, more_pragmas: tuple[str, ...] = ()) -> None:
+    @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
         cursor = connection.cursor()
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", *more_pragmas):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
-    @event.listens_for(engine.sync_engine, "begin")
+    @event.listens_for(engine, "begin")
     def start(connection: Any) -> None:
         connection.exec_driver_sql(begin)
-
-    return engine
 
 
 def _postgresql_engine(url: URL) -> AsyncEngine:
@@ -188,7 +218,7 @@ def _postgresql_engine(url: URL) -> AsyncEngine:
         url,
         pool_size=10,
         max_overflow=0,
-        pool_timeout=30,
+        pool_timeout=POOL_WAIT_S,
         hide_parameters=True,
         pool_pre_ping=True,
         connect_args={"server_settings": _POSTGRESQL_SETTINGS, "timeout": 10},

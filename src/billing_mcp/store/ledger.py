@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, func, insert, select, union, update
+from sqlalchemy import Result, RowMapping, bindparam, func, insert, select, union, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing_mcp.domain import ledger
@@ -19,6 +19,8 @@ from billing_mcp.store.tables import LedgerEntryRow, LedgerTransactionRow, Walle
 _WALLETS = table(WalletRow)
 _TRANSACTIONS = table(LedgerTransactionRow)
 _ENTRIES = table(LedgerEntryRow)
+WALLET = select(_WALLETS).where(_WALLETS.c.account_id == bindparam("account_id"))
+"""One wallet, by `account_id`."""
 
 
 class Ledger:
@@ -37,11 +39,7 @@ class Ledger:
 
     async def wallet(self, account_id: str) -> Wallet:
         """The wallet of an account. Raises NotFound."""
-        statement = select(_WALLETS).where(_WALLETS.c.account_id == account_id)
-        row = (await self._connection.execute(statement)).mappings().one_or_none()
-        if row is None:
-            raise NotFound(f"account {account_id} does not exist", field="account_id")
-        return Wallet(**row)
+        return wallet_of(await self._connection.execute(WALLET, {"account_id": account_id}), account_id)
 
     async def post(self, postings: Sequence[Posting]) -> tuple[LedgerTransaction, ...]:
         """Move money. Raises InsufficientFunds when available would fall below zero.
@@ -52,11 +50,8 @@ class Ledger:
 
     async def _post(self, posting: Posting) -> LedgerTransaction:
         # FOR UPDATE is left out of the statement on SQLite, where the writer is alone.
-        statement = select(_WALLETS).where(_WALLETS.c.account_id == posting.account_id).with_for_update()
-        row = (await self._connection.execute(statement)).mappings().one_or_none()
-        if row is None:
-            raise NotFound(f"account {posting.account_id} does not exist", field="account_id")
-        before = Wallet(**row)
+        found = await self._connection.execute(WALLET.with_for_update(), {"account_id": posting.account_id})
+        before = wallet_of(found, posting.account_id)
         after, transaction = ledger.decide(before, posting, now=self._now)
         await self._connection.execute(insert(_TRANSACTIONS).values(**_transaction_values(transaction)))
         await self._connection.execute(insert(_ENTRIES), _entry_values(transaction))
@@ -121,6 +116,14 @@ class Ledger:
             for row in rows:
                 yield _transaction(row, tuple(legs.get(row["seq"], ())))
             seq = rows[-1]["seq"]
+
+
+def wallet_of(rows: Result[Any], account_id: str) -> Wallet:
+    """The wallet that was selected. Raises NotFound."""
+    row = rows.mappings().one_or_none()
+    if row is None:
+        raise NotFound(f"account {account_id} does not exist", field="account_id")
+    return Wallet(**row)
 
 
 def _wallet_values(wallet: Wallet) -> dict[str, Any]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from billing_mcp.domain.errors import InvalidArgument, Unavailable
-from billing_mcp.store.engine import check_place, connected, create_writer, parse_database_url
+from billing_mcp.store.engine import check_place, connected, create_writer, parse_database_url, translated
+from billing_mcp.store.snapshot import Snapshots
 
 REVISIONS = ("0001",)
 """Every revision in `migrations/versions`, oldest first."""
@@ -18,26 +19,30 @@ HEAD = REVISIONS[-1]
 _UPGRADE_LOCK = 7_210_316_450_001
 
 
-async def ensure_schema(reader: AsyncEngine, writer: AsyncEngine) -> None:
-    """On SQLite, upgrade when needed. On PostgreSQL, raise Unavailable unless up to date.
+async def ensure_sqlite_schema(snapshots: Snapshots, writer: AsyncEngine) -> None:
+    """Upgrade the file when needed.
 
-    It looks with the reader: opening a database that is up to date waits for no writer.
+    It looks with a reader: opening a database that is up to date waits for no writer.
     """
-    async with connected(reader) as connection:
-        current = await connection.run_sync(_revision)
-        await connection.rollback()
-    if current == HEAD:
-        return
-    if reader.dialect.name == "sqlite":
+    with translated():
+        current = await snapshots.run(lambda: _revision_of(snapshots.engine))
+    if current != HEAD:
         async with connected(writer) as connection:
             await _upgrade(connection)
-        return
-    _check_known(current)
-    raise Unavailable(
-        f"the database has schema {current or 'none'}, this program needs {HEAD}",
-        code="schema_outdated",
-        hint="Run: billing-mcp db upgrade --database URL",
-    )
+
+
+async def require_schema(engine: AsyncEngine) -> None:
+    """Raise Unavailable unless the schema is this version's. A server's database is upgraded on purpose."""
+    async with connected(engine) as connection:
+        current = await connection.run_sync(_revision)
+        await connection.rollback()
+    if current != HEAD:
+        _check_known(current)
+        raise Unavailable(
+            f"the database has schema {current or 'none'}, this program needs {HEAD}",
+            code="schema_outdated",
+            hint="Run: billing-mcp db upgrade --database URL",
+        )
 
 
 async def upgrade_database(database: str) -> tuple[str | None, str]:
@@ -89,6 +94,11 @@ def _check_known(revision: str | None) -> None:
             code="schema_outdated",
             hint="Install that version, or give another database.",
         )
+
+
+def _revision_of(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        return _revision(connection)
 
 
 def _revision(connection: Connection) -> str | None:

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing_mcp.domain.clock import to_epoch_us
+from billing_mcp.domain.events import Event
 from billing_mcp.domain.ids import new_id
 from billing_mcp.store.tables import OutboxRow, table
 
 _OUTBOX = table(OutboxRow)
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened to an account, such as `billing.plan.changed`."""
-
-    account_id: str
-    event: str
-    payload: Mapping[str, str | None]
 
 
 class Outbox:

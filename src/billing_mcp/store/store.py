@@ -6,29 +6,42 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
+from typing import cast
 
 from sqlalchemy import URL
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing_mcp.store.accounts import Accounts
 from billing_mcp.store.changes import ChangeLog
-from billing_mcp.store.engine import busy, check_place, connected, create_reader, create_writer, parse_database_url
+from billing_mcp.store.engine import (
+    busy,
+    check_place,
+    connected,
+    create_sqlite_reader,
+    create_writer,
+    parse_database_url,
+    reading,
+)
 from billing_mcp.store.executions import Executions
 from billing_mcp.store.invoices import Invoices
 from billing_mcp.store.keys import Keys
 from billing_mcp.store.ledger import Ledger
-from billing_mcp.store.migrate import ensure_schema
+from billing_mcp.store.migrate import ensure_sqlite_schema, require_schema
 from billing_mcp.store.outbox import Outbox
+from billing_mcp.store.snapshot import Snapshot, Snapshots
+from billing_mcp.store.states import States
 from billing_mcp.store.subscriptions import Subscriptions
 
 TURN_WAIT_S = 15
+_READERS = 4
 
 
 class Transaction:
     """What can be read and written in one database transaction, at one frozen moment."""
 
-    def __init__(self, connection: AsyncConnection, now: datetime, *, writable: bool) -> None:
-        self._connection = connection
+    def __init__(self, connection: AsyncConnection | Snapshot, now: datetime, *, writable: bool) -> None:
+        # Who only reads asks no more of a connection than a snapshot offers.
+        self._connection = connection = cast("AsyncConnection", connection)
         self.now = now
         self.writable = writable
         self.rollback_only = False
@@ -40,6 +53,7 @@ class Transaction:
         self.keys = Keys(connection)
         self.executions = Executions(connection)
         self.outbox = Outbox(connection, now)
+        self.states = States(connection, remember=not writable)
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
@@ -56,12 +70,13 @@ class Transaction:
 class Store:
     """A database that is open: the door to every transaction."""
 
-    def __init__(self, url: URL, writer: AsyncEngine, reader: AsyncEngine) -> None:
+    def __init__(self, url: URL) -> None:
         self.url = url
-        self._writer = writer
-        self._reader = reader
+        self._writer = create_writer(url)
+        sqlite = url.get_backend_name() == "sqlite"
+        self._snapshots = Snapshots(create_sqlite_reader(url, size=_READERS), size=_READERS) if sqlite else None
         # SQLite has one writer: waiting here is fair, waiting in the database is a lottery.
-        self._turn = asyncio.Lock() if url.get_backend_name() == "sqlite" else None
+        self._turn = asyncio.Lock() if sqlite else None
 
     @classmethod
     async def open(cls, database: str) -> Store:
@@ -72,10 +87,12 @@ class Store:
         """
         url = parse_database_url(database)
         check_place(url)
-        writer = create_writer(url)
-        store = cls(url, writer, create_reader(url, writer))
+        store = cls(url)
         try:
-            await ensure_schema(store._reader, writer)
+            if store._snapshots is None:
+                await require_schema(store._writer)
+            else:
+                await ensure_sqlite_schema(store._snapshots, store._writer)
         except BaseException:
             await store.close()
             raise
@@ -84,7 +101,11 @@ class Store:
     @asynccontextmanager
     async def read(self, now: datetime) -> AsyncIterator[Transaction]:
         """Everything read in the block is of one moment of the database."""
-        async with connected(self._reader) as connection:
+        if self._snapshots is not None:
+            async with self._snapshots.open() as snapshot:
+                yield Transaction(snapshot, now, writable=False)
+            return
+        async with connected(reading(self._writer)) as connection:
             try:
                 yield Transaction(connection, now, writable=False)
             finally:
@@ -114,7 +135,8 @@ class Store:
     async def close(self) -> None:
         """Give all connections back."""
         await self._writer.dispose()
-        await self._reader.dispose()
+        if self._snapshots is not None:
+            await self._snapshots.close()
 
     @asynccontextmanager
     async def _write(self, now: datetime) -> AsyncIterator[Transaction]:

@@ -4,19 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import BindParameter, Result, bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing_mcp.domain.accrual import ComponentCount
 from billing_mcp.domain.errors import Refused
 from billing_mcp.domain.plans import Phase, Subscription
 from billing_mcp.store.changes import ChangeLog, SettingChange
+from billing_mcp.store.snapshot import fetch
 from billing_mcp.store.tables import ComponentCountRow, SubscriptionPhaseRow, SubscriptionRow, table
 
 _SUBSCRIPTIONS = table(SubscriptionRow)
 _PHASES = table(SubscriptionPhaseRow)
 _COUNTS = table(ComponentCountRow)
+_ACCOUNT_ID: BindParameter[str] = bindparam("account_id")
+SUBSCRIPTION = (
+    select(_SUBSCRIPTIONS).where(_SUBSCRIPTIONS.c.account_id == _ACCOUNT_ID),
+    select(_PHASES).where(_PHASES.c.account_id == _ACCOUNT_ID).order_by(_PHASES.c.starts_on),
+)
+"""One subscription and its phases, by `account_id`."""
+COUNTS = (
+    select(_COUNTS)
+    .where(_COUNTS.c.account_id == _ACCOUNT_ID)
+    .order_by(_COUNTS.c.effective_on, _COUNTS.c.component_type)
+)
+"""The counts of one account, by `account_id`."""
 
 
 class Subscriptions:
@@ -29,13 +43,7 @@ class Subscriptions:
 
     async def find(self, account_id: str) -> Subscription | None:
         """The subscription of an account, if it ever had one."""
-        matching = _SUBSCRIPTIONS.c.account_id == account_id
-        row = (await self._connection.execute(select(_SUBSCRIPTIONS).where(matching))).one_or_none()
-        if row is None:
-            return None
-        phases = select(_PHASES).where(_PHASES.c.account_id == account_id).order_by(_PHASES.c.starts_on)
-        found = tuple(Phase(p.starts_on, p.plan_id) for p in await self._connection.execute(phases))
-        return Subscription(account_id, row.anchor_day, row.settled_through, found)
+        return subscription_of(*await fetch(self._connection, *SUBSCRIPTION, account_id=account_id))
 
     async def save(self, subscription: Subscription) -> None:
         """Store the subscription as it is now, and record what changed in it."""
@@ -55,10 +63,7 @@ class Subscriptions:
 
     async def counts(self, account_id: str) -> list[ComponentCount]:
         """The dated counts of every component, oldest first."""
-        c = _COUNTS.c
-        statement = select(_COUNTS).where(c.account_id == account_id).order_by(c.effective_on, c.component_type)
-        rows = await self._connection.execute(statement)
-        return [ComponentCount(row.component_type, row.effective_on, row.quantity) for row in rows]
+        return counts_of(await self._connection.execute(COUNTS, {"account_id": account_id}))
 
     async def set_count(self, account_id: str, count: ComponentCount) -> None:
         """From a day on there are so many units.
@@ -102,3 +107,17 @@ class Subscriptions:
     def _pending(self, subscription: Subscription | None) -> str | None:
         pending = subscription.pending_after(self._today) if subscription else None
         return f"{pending.plan_id or 'none'} from {pending.starts_on.isoformat()}" if pending else None
+
+
+def subscription_of(rows: Result[Any], phases: Result[Any]) -> Subscription | None:
+    """The subscription that was selected, if there is one."""
+    row = rows.one_or_none()
+    if row is None:
+        return None
+    found = tuple(Phase(phase.starts_on, phase.plan_id) for phase in phases)
+    return Subscription(row.account_id, row.anchor_day, row.settled_through, found)
+
+
+def counts_of(rows: Result[Any]) -> list[ComponentCount]:
+    """The counts that were selected."""
+    return [ComponentCount(row.component_type, row.effective_on, row.quantity) for row in rows]

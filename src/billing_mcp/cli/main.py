@@ -1,0 +1,77 @@
+"""Owns the top of the command line: which commands there are, and how a process of ours ends."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from billing_mcp import __version__
+from billing_mcp.logs import configure_logs
+
+COMMANDS = ("demo", "serve", "config", "run", "call", "accounts", "keys", "db", "audit")
+"""Each is a module of this package that has its `app`."""
+
+
+class _Commands(TyperGroup):
+    """Imports the one command that is wanted: a server that agents wait for must not load them all."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the library's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command = typer.main.get_command(import_module(f"{__package__}.{cmd_name}").app)
+        command.name = cmd_name
+        return command
+
+
+app = typer.Typer(
+    name="billing-mcp",
+    cls=_Commands,
+    help="A billing server that AI agents operate and finance teams trust.",
+    epilog="Start here: billing-mcp demo",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command line. Whatever the terminal cannot show, an answer is never lost for it."""
+    if sys.stdout is None:  # closed by whoever started us: no database file may take its place
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except OSError as error:  # standard output is full, or its reader is gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in the buffer has nowhere to go
+        sys.exit(1 if isinstance(error, BrokenPipeError) else f"error output_failed: {error.strerror}")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"billing-mcp {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _start(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more, on standard error.")] = False,
+) -> None:
+    configure_logs(level=logging.INFO if verbose else logging.WARNING)

@@ -1,0 +1,136 @@
+"""Owns `billing-mcp serve`: agents, over standard input and output or over HTTP."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from contextlib import closing
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from billing_mcp import terminal
+from billing_mcp.cli.common import Database, run, settings_with
+from billing_mcp.faces.mcp import build_stdio_server
+from billing_mcp.settings import Settings
+
+if TYPE_CHECKING:
+    from billing_mcp.app import App
+
+app = typer.Typer(add_completion=False)
+
+_HTTP = "Over HTTP"
+
+
+@app.command()
+def serve(
+    transport: Annotated[
+        Literal["stdio", "http"], typer.Option(help="stdio: for a client on this machine that starts us itself.")
+    ] = "stdio",
+    permissions: Annotated[
+        str | None,
+        typer.Option(
+            envvar="BILLING_MCP_PERMISSIONS", metavar="LIST", help="What agents may do: view, manage or view,manage."
+        ),
+    ] = None,
+    read_only: Annotated[
+        bool | None, typer.Option("--read-only", help="Nothing that changes anything exists for agents.")
+    ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(envvar="BILLING_MCP_HOST", help="Default: 127.0.0.1, this machine only.", rich_help_panel=_HTTP),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            envvar="BILLING_MCP_PORT",
+            min=0,
+            max=65_535,
+            help="Default: 8000; 0 takes any that is free.",
+            rich_help_panel=_HTTP,
+        ),
+    ] = None,
+    allowed_hosts: Annotated[
+        str | None,
+        typer.Option(
+            envvar="BILLING_MCP_ALLOWED_HOSTS",
+            metavar="LIST",
+            help="Names that clients reach us by, such as billing.example.com; others are refused.",
+            rich_help_panel=_HTTP,
+        ),
+    ] = None,
+    allowed_origins: Annotated[
+        str | None,
+        typer.Option(
+            envvar="BILLING_MCP_ALLOWED_ORIGINS",
+            metavar="LIST",
+            help="Web pages that may call us, such as https://app.example.com.",
+            rich_help_panel=_HTTP,
+        ),
+    ] = None,
+    json_response: Annotated[
+        bool | None, typer.Option("--json-response", help="Answer in plain JSON, not in SSE.", rich_help_panel=_HTTP)
+    ] = None,
+    database: Database = None,
+) -> None:
+    """Serve agents over MCP.
+
+    On standard input and output the agent is the key in BILLING_MCP_KEY; without one, it is you, on
+    all accounts of the database. Over HTTP every request must bring a key of its own:
+    billing-mcp keys create.
+    """
+    options = {"host": host, "port": port, "allowed_hosts": allowed_hosts, "allowed_origins": allowed_origins}
+
+    async def work() -> None:
+        settings = settings_with(
+            database=database, permissions=permissions, read_only=read_only, json_response=json_response, **options
+        )
+        if transport == "http":
+            await _serve_http(settings)
+        else:
+            await _serve_stdio(settings)
+
+    run(work())
+
+
+async def _serve_stdio(settings: Settings) -> None:
+    # The SDK's thread waits for standard input and would outlast a KeyboardInterrupt; what
+    # has not been committed is rolled back by the database.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if sys.stdin.isatty():
+        terminal.error_console().print("Waiting for an MCP client on standard input; Ctrl-C ends.")
+    await build_stdio_server(settings).run_stdio_async()
+
+
+async def _serve_http(settings: Settings) -> None:
+    # Only this transport needs a web server: loading it would double what stdio takes to start.
+    from billing_mcp.app import App
+    from billing_mcp.faces.http import MCP_PATH, listen, serve_http
+
+    with closing(listen(settings.host, settings.port)) as listener:
+        async with App.open(settings) as billing:
+            host, port = listener.getsockname()[:2]
+            url = f"http://{f'[{host}]' if ':' in host else host}:{port}{MCP_PATH}"
+            say = partial(terminal.error_console().print, markup=False)
+            for remark in await _remarks(billing):
+                say(remark, style="yellow")
+            await serve_http(billing, listener, on_ready=lambda: say(f"Serving agents on {url} - Ctrl-C ends."))
+            say("Ended: what was running has been finished.")
+
+
+async def _remarks(billing: App) -> list[str]:
+    """What whoever has just started this will want to know before the first refusal."""
+    settings, now = billing.settings, billing.clock()
+    remarks = []
+    async with billing.store.read(now) as tx:
+        keys = await tx.keys.all()
+    if not any(key.revoked_at is None and (key.expires_at is None or key.expires_at > now) for key in keys):
+        remarks.append("Nobody has a key yet: billing-mcp keys create NAME --account ACCOUNT_ID")
+    if settings.key is not None:
+        remarks.append("BILLING_MCP_KEY is for standard input and output: here every request brings its own.")
+    if settings.host not in ("127.0.0.1", "localhost", "::1"):
+        remarks.append("This is plain HTTP beyond your machine: put a proxy with TLS in front of it.")
+        if not settings.allowed_hosts:
+            remarks.append("Clients reach it only by that address, or by localhost: name others with --allowed-hosts.")
+    return remarks

@@ -1,0 +1,136 @@
+"""Owns serving over HTTP: what is mounted where, and a server that ends what it has begun."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import uvicorn
+from mcp.server.mcpserver import Context
+from sse_starlette.sse import AppStatus
+from starlette.applications import Starlette
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from billing_mcp.app import App
+from billing_mcp.domain.errors import Unavailable
+from billing_mcp.faces.auth import BearerKey, HostAndOrigin, principal_in, transport_security
+from billing_mcp.faces.loading import AppSource
+from billing_mcp.faces.mcp import build_server
+from billing_mcp.kernel.principal import Principal
+
+MCP_PATH = "/mcp"
+
+_MAX_CONNECTIONS = 1024
+_GRACE_S = 5
+_LAST_WORDS_S = 1
+_JSON_OVERHEAD = 6  # a character may be written as \uXXXX
+_ENVELOPE_BYTES = 64 * 1024
+
+
+def build_http_app(app: App) -> ASGIApp:
+    """Everything that is served over HTTP, for an app that is open."""
+    settings = app.settings
+    security = transport_security(settings)
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[AppSource]:
+        async def source() -> App:
+            return app
+
+        yield source
+
+    mcp = build_server(settings, opened, _caller).streamable_http_app(
+        streamable_http_path=MCP_PATH,
+        json_response=settings.json_response,
+        stateless_http=True,
+        max_request_body_size=settings.code_kb * 1024 * _JSON_OVERHEAD + _ENVELOPE_BYTES,
+        transport_security=security,
+    )
+    # Every request stands for itself, so there is nothing to GET or DELETE.
+    routes = [Route(MCP_PATH, BearerKey(mcp, app), methods=["POST"])]
+    return HostAndOrigin(Starlette(routes=routes, lifespan=mcp.router.lifespan_context), security)
+
+
+async def serve_http(app: App, listener: socket.socket, *, on_ready: Callable[[], None]) -> None:
+    """Serve until SIGINT or SIGTERM; then take nothing new, end what runs, and return."""
+    server = _Server(
+        app,
+        uvicorn.Config(
+            build_http_app(app),
+            access_log=False,
+            limit_concurrency=_MAX_CONNECTIONS,
+            log_config=None,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=int(app.settings.wall_s) + _GRACE_S,
+            ws="none",
+        ),
+        on_ready,
+    )
+    await server.serve(sockets=[listener])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that is bound. Raises Unavailable."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no address of this machine"
+        raise Unavailable(
+            f"cannot listen on {host} port {port}: {reason}",
+            code="address_unavailable",
+            hint="Choose another with --host and --port.",
+        ) from error
+
+
+class _Server(uvicorn.Server):
+    """Ends as if nothing were wrong when it is told to; the library would raise the signal again."""
+
+    def __init__(self, app: App, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._app = app
+        self._on_ready = on_ready
+        AppStatus.disable_automatic_graceful_drain()  # it would cut off the answers that are under way
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so."""
+        await super().startup(sockets)
+        self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the door, wait for what runs, then end the streams that wait for news."""
+        ending = asyncio.create_task(super().shutdown(sockets))
+        await self._app.executor.settled()
+        await asyncio.wait([ending], timeout=_LAST_WORDS_S)
+        AppStatus.should_exit = True
+        await ending
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Let a signal end the serving, not the process."""
+        loop = asyncio.get_running_loop()
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, self.handle_exit, number, None)
+        except NotImplementedError:  # Windows has no such handlers
+            with super().capture_signals():
+                yield
+            return
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+
+async def _caller(_app: App, ctx: Context[Any]) -> Principal:
+    request = ctx.request_context.request
+    if request is None:
+        raise RuntimeError("a request over HTTP must carry its principal")
+    return principal_in(request.scope)

@@ -1,0 +1,42 @@
+"""Owns errors over HTTP: `application/problem+json` (RFC 9457) with our stable code."""
+
+from __future__ import annotations
+
+import json
+
+from starlette.responses import Response
+
+from billing_mcp.domain.errors import (
+    BillingError,
+    Conflict,
+    InvalidArgument,
+    PermissionDenied,
+    Unauthenticated,
+    Unavailable,
+)
+
+_STATUSES: dict[type[BillingError], int] = {
+    InvalidArgument: 400,
+    Unauthenticated: 401,
+    PermissionDenied: 403,
+    Conflict: 503,
+    Unavailable: 503,
+}
+
+
+def problem(error: BillingError, *, status: int | None = None) -> Response:
+    """The answer to a request that is refused before it reaches a face."""
+    status = status or next((s for kind, s in _STATUSES.items() if isinstance(error, kind)), 500)
+    body = {"status": status, "code": error.code, "title": error.message, "detail": error.hint}
+    headers = {}
+    if status == 401:
+        reason = "" if error.code == "key_missing" else f', error="invalid_token", error_description="{error.code}"'
+        headers["www-authenticate"] = f'Bearer realm="billing-mcp"{reason}'
+    if status == 503:
+        headers["retry-after"] = "1"
+    return Response(
+        json.dumps({name: value for name, value in body.items() if value is not None}),
+        status_code=status,
+        headers=headers,
+        media_type="application/problem+json",
+    )
