@@ -45,7 +45,7 @@ class App:
         async with AsyncExitStack() as stack:
             store = await Store.open(settings.database)
             stack.push_async_callback(store.close)
-            sandbox = Sandbox(settings.sandbox_limits())
+            sandbox = Sandbox(settings.sandbox_limits(), settings.jail)
             await sandbox.start()
             stack.push_async_callback(sandbox.close)
             app = cls(settings, store, sandbox, clock or clock_of(settings))

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from billing_mcp.domain.errors import Unavailable
-from billing_mcp.kernel.limits import Limits, SandboxLimits
+from billing_mcp.kernel.limits import JailMode, Limits, SandboxLimits
 from billing_mcp.kernel.principal import Permission
 
 _EARLIEST_YEAR, _LATEST_YEAR = 1970, 2200
@@ -78,6 +78,7 @@ class Settings(BaseSettings):
     output_kb: int = Field(100, ge=1, le=10_240)
     result_chars: int = Field(24_000, ge=200, le=10_000_000)
     workers: int = Field(4, ge=1, le=256)
+    jail: JailMode = JailMode.AUTO
 
     def limits(self) -> Limits:
         """The limits of an execution."""
@@ -96,9 +97,14 @@ class Settings(BaseSettings):
             workers=self.workers,
         )
 
+    @property
+    def has_own_database(self) -> bool:
+        """Whether the database is the user's own, whose folder we make."""
+        return self.database == default_database()
+
     def ensure_database_folder(self) -> None:
         """Create the folder of the default database. Raises Unavailable when that is refused."""
-        if self.database == default_database():
+        if self.has_own_database:
             try:
                 Path(self.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:

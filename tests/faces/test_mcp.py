@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -213,3 +215,63 @@ def _handshake_and_call(code: str) -> list[dict[str, Any]]:
         {"jsonrpc": "2.0", "method": "notifications/initialized"},
         {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "execute", "arguments": {"code": code}}},
     ]
+
+
+@ERAS
+async def test_an_argument_that_does_not_exist_is_refused_and_nothing_runs(demo: str, era: str) -> None:
+    async with served(demo, era=era) as client:
+        before = answer(await execute(client, BALANCE))["result"]
+        refused = await execute(client, CHANGE, dry_run=True)
+        missing = await client.call_tool("execute", {"script": CHANGE})
+        empty = await client.call_tool("execute", {})
+        after = answer(await execute(client, BALANCE))["result"]
+
+    assert isinstance(missing, CallToolResult)
+    assert isinstance(empty, CallToolResult)
+    assert answer(refused)["error"]["code"] == "unknown_argument"
+    assert "'dry_run'" in text(refused)
+    assert "preview" in text(refused)
+    assert answer(missing)["error"]["code"] == "unknown_argument"
+    assert answer(empty)["error"]["code"] == "missing_argument"
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"code": 1}, {"code": ["1"]}, {"preview": "no"}, {"preview": 1}, {"preview": "true"}, {"idempotency_key": 7}],
+    ids=str,
+)
+async def test_an_argument_of_another_kind_is_refused_and_nothing_runs(demo: str, wrong: dict[str, Any]) -> None:
+    async with served(demo) as client:
+        before = answer(await execute(client, BALANCE))["result"]
+        refused = await client.call_tool("execute", {"code": CHANGE, **wrong})
+        unset = await client.call_tool("execute", {"code": BALANCE, "preview": None, "idempotency_key": None})
+
+    assert isinstance(refused, CallToolResult)
+    assert isinstance(unset, CallToolResult)
+    assert answer(refused)["error"]["code"] == "invalid_argument"
+    assert text(refused).startswith(f"invalid_argument: {next(iter(wrong))} must be ")
+    assert answer(unset)["result"] == before
+
+
+@ERAS
+async def test_a_prompt_that_does_not_exist_is_the_callers_mistake(demo: str, era: str) -> None:
+    async with served(demo, era=era) as client:
+        with pytest.raises(MCPError, match="there is no prompt 'x'") as caught:
+            await client.get_prompt("x")
+
+    assert caught.value.error.code == -32602
+
+
+async def test_a_server_whose_database_cannot_be_opened_says_so_and_serves_once_it_can(demo: str) -> None:
+    database = Path(demo).with_name("elsewhere") / "billing.db"
+    async with served(str(database)) as client:
+        assert len((await client.list_tools()).tools) == 1
+        refused = await execute(client, BALANCE)
+        database.parent.mkdir()
+        shutil.copy(demo, database)
+        served_now = await execute(client, BALANCE)
+
+    assert answer(refused)["error"]["code"] == "database_unavailable"
+    assert "Nothing was changed." in text(refused)
+    assert answer(served_now)["status"] == "completed"

@@ -13,7 +13,7 @@ from billing_mcp import terminal
 from billing_mcp.cli.common import Database, errors_as_exit_codes, settings_with
 from billing_mcp.clients import Client, Place, add_server, entry, place_of
 from billing_mcp.domain.clock import system_clock
-from billing_mcp.settings import default_database
+from billing_mcp.settings import Settings
 
 app = typer.Typer(add_completion=False)
 
@@ -41,7 +41,7 @@ def config(
     """
     with errors_as_exit_codes():
         place = place_of(client, project=project, folder=Path.cwd())
-        arguments = [*_database(settings_with(database=database).database), *(["--read-only"] if read_only else [])]
+        arguments = [*_database(settings_with(database=database)), *(["--read-only"] if read_only else [])]
         server = entry(client, arguments)
         if write:
             _write(place, name, server, replace=force)
@@ -49,9 +49,10 @@ def config(
             _show(client, place, name, server)
 
 
-def _database(given: str) -> list[str]:
-    if given == default_database():
+def _database(settings: Settings) -> list[str]:
+    if settings.has_own_database:
         return []
+    given = settings.database
     return ["--database", given if "://" in given else str(Path(given).expanduser().absolute())]
 
 

@@ -155,7 +155,9 @@ ERRORS: dict[str, type[BillingError]] = {
     "unavailable": Unavailable,
     "address_unavailable": Unavailable,
     "database_unavailable": Unavailable,
+    "jail_unavailable": Unavailable,
     "schema_outdated": Unavailable,
+    "settings_lost": Unavailable,
     "internal_error": Internal,
 }
 """Every code there is, and its class: what a face needs to choose a status or an exit code."""

@@ -96,7 +96,7 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._app = app
         self._on_ready = on_ready
-        AppStatus.disable_automatic_graceful_drain()  # it would cut off the answers that are under way
+        AppStatus.enable_automatic_graceful_drain = False  # it would cut off the answers that are under way
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say so."""

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ResourceNotFoundError
-from mcp_types import CallToolResult, TextContent, ToolAnnotations
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    INVALID_PARAMS,
+    CallToolResult,
+    GetPromptResult,
+    InputRequiredResult,
+    TextContent,
+    ToolAnnotations,
+)
 from pydantic import Field
 
 from billing_mcp import __version__
-from billing_mcp.domain.errors import BillingError
+from billing_mcp.domain.errors import BillingError, InvalidArgument
 from billing_mcp.faces.loading import AppSource, loading
 from billing_mcp.kernel.answer import Answer, AnswerError
 from billing_mcp.kernel.principal import Principal
@@ -23,6 +32,11 @@ from billing_mcp.settings import Settings
 
 if TYPE_CHECKING:
     from billing_mcp.app import App
+
+TOOL = "execute"
+
+_ARGUMENTS = {"code": str, "preview": bool, "idempotency_key": str}
+_KINDS = {str: "a string", bool: "true or false"}
 
 Code = Annotated[str, Field(description="A Python script. Its last expression, or a top-level return, is the result.")]
 Preview = Annotated[bool, Field(description="Run it for real, then roll back: returns the exact effects.")]
@@ -67,7 +81,7 @@ def build_server(settings: Settings, opened: Opened, caller: Caller) -> MCPServe
         async with opened() as source:
             yield source
 
-    server = MCPServer(
+    server = _Server(
         "billing-mcp",
         title="Billing",
         version=__version__,
@@ -78,6 +92,45 @@ def build_server(settings: Settings, opened: Opened, caller: Caller) -> MCPServe
     _add_tool(server, registry, caller, read_only=settings.read_only)
     _add_resources(server, registry, caller)
     return server
+
+
+class _Server(MCPServer[AppSource]):
+    """The SDK's server, stricter: what it would ignore may be what an agent relied on."""
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[AppSource, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        """Refuse arguments that do not exist or are of another kind: `preview="no"` must not end in a change."""
+        if name != TOOL:
+            return await super().call_tool(name, arguments, context)
+        given = {argument: value for argument, value in arguments.items() if value is not None}
+        problem = _problem_with(given)
+        if problem is not None:
+            return _result(_refused(problem))
+        return await super().call_tool(name, given, context)
+
+    async def get_prompt(
+        self,
+        name: str,
+        arguments: dict[str, Any] | None = None,  # noqa: ARG002 - the library's signature
+        context: Context[AppSource, Any] | None = None,  # noqa: ARG002
+    ) -> GetPromptResult | InputRequiredResult:
+        """There is none; the SDK would answer that the server failed, and log it so."""
+        raise MCPError(INVALID_PARAMS, f"there is no prompt {name[:100]!r}, nor any other")
+
+
+def _problem_with(given: dict[str, Any]) -> InvalidArgument | None:
+    hint = f'It takes {", ".join(_ARGUMENTS)}; for example {{"code": "billing.help()", "preview": true}}.'
+    for name, value in given.items():
+        kind = _ARGUMENTS.get(name)
+        if kind is None:
+            return InvalidArgument(f"{TOOL} has no argument {name[:100]!r}", code="unknown_argument", hint=hint)
+        if type(value) is not kind:
+            message = f"{name} must be {_KINDS[kind]}; got {json.dumps(value)[:100]}"
+            return InvalidArgument(message, field=name, hint=hint)
+    if "code" not in given:
+        return InvalidArgument(f"{TOOL} needs the argument code", code="missing_argument", hint=hint)
+    return None
 
 
 def _add_tool(server: MCPServer[AppSource], registry: Registry, caller: Caller, *, read_only: bool) -> None:
@@ -93,6 +146,7 @@ def _add_tool(server: MCPServer[AppSource], registry: Registry, caller: Caller, 
 
     server.add_tool(
         execute,
+        name=TOOL,
         title="Run a billing script",
         description=_DESCRIPTION.format(
             preview="This server is read-only." if read_only else _PREVIEW,

@@ -19,21 +19,23 @@ _GATHER_S = 0.1
 
 
 class Journal:
-    """Writes execution records in batches, a moment after the first of them or when somebody waits."""
+    """Writes execution records in batches: a moment after the first of them, or when somebody waits."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
         self._waiting: list[ExecutionRecord] = []
-        self._writer: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._alone = asyncio.Lock()
         self._hurry = asyncio.Event()
 
     async def add(self, record: ExecutionRecord, *, wait: bool) -> None:
         """Store the record, now or in the background."""
         self._waiting.append(record)
-        if self._writer is None or self._writer.done():
-            self._hurry.clear()
-            self._writer = asyncio.create_task(self._write())
+        if len(self._waiting) == 1:
+            task = asyncio.create_task(self._write())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         if wait:
             await self.flush()
 
@@ -46,17 +48,19 @@ class Journal:
     async def flush(self) -> None:
         """Wait until all records so far are stored."""
         self._hurry.set()
-        if self._writer is not None:
-            await asyncio.shield(self._writer)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def close(self) -> None:
         """Store what waits."""
         await self.flush()
 
     async def _write(self) -> None:
-        with suppress(TimeoutError):  # nobody waits: one transaction can take what comes in a moment
+        """Write one batch: what waits when its turn comes. What comes later is for the next."""
+        with suppress(TimeoutError):
             await asyncio.wait_for(self._hurry.wait(), _GATHER_S)
-        while self._waiting:
+        async with self._alone:
+            self._hurry.clear()
             batch, self._waiting = self._waiting, []
             try:
                 async with self._store.write(self._clock()) as tx:

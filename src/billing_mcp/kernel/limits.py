@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +28,11 @@ class SandboxLimits:
     output_bytes: int = 100 * 1024
     result_chars: int = 24_000
     workers: int = 4
+
+
+class JailMode(StrEnum):
+    """Jail workers as far as the kernel goes; wholly, or start none; or not at all."""
+
+    AUTO = "auto"
+    REQUIRE = "require"
+    OFF = "off"

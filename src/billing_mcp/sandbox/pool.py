@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import time
 from contextlib import AsyncExitStack
@@ -10,10 +11,11 @@ from typing import Any
 
 from pydantic_monty import AsyncMonty, AsyncMontySession, ExternalModule
 
-from billing_mcp.domain.errors import Conflict
+from billing_mcp.domain.errors import Conflict, Unavailable
 from billing_mcp.kernel.execution import Host
-from billing_mcp.kernel.limits import SandboxLimits
+from billing_mcp.kernel.limits import JailMode, SandboxLimits
 from billing_mcp.kernel.registry import NAMESPACE, Registry
+from billing_mcp.sandbox.jail import Jail, JailReport, build
 from billing_mcp.sandbox.stubs import namespace_stub, root_stub
 
 _GRACE_S = 2.0
@@ -23,24 +25,39 @@ _SPARE_SUSPENSIONS = 1000
 class Sandbox:
     """The pool. Start it before use, and close it: the workers are processes."""
 
-    def __init__(self, limits: SandboxLimits) -> None:
+    def __init__(self, limits: SandboxLimits, jail: JailMode = JailMode.AUTO) -> None:
         self.limits = limits
         self._modules: dict[tuple[str, ...], ExternalModule] = {}
-        self._pool = AsyncMonty(
-            min_processes=1,
-            max_processes=limits.workers,
-            checkout_timeout=limits.wall_s / 3,
-            request_timeout=limits.wall_s + _GRACE_S,
-        )
+        self._mode = jail
+        self._jail: Jail
+        self._pool: AsyncMonty
+
+    @property
+    def jail(self) -> JailReport:
+        """What the kernel refuses the workers, once started."""
+        return self._jail.report
 
     async def start(self) -> None:
-        """Start the first worker."""
+        """Start the first worker. Raises Unavailable when the jail must be whole and cannot be."""
         _outlive_threads()
+        self._jail = await asyncio.to_thread(build, self._mode, memory_bytes=self.limits.memory_bytes)
+        if self._mode is JailMode.REQUIRE and self.jail.allowed:
+            self._jail.close()
+            part, why = next(iter(self.jail.allowed.items()))
+            raise Unavailable(f"workers cannot be jailed ({part}: {why})", code="jail_unavailable")
+        self._pool = AsyncMonty(
+            binary_path=self._jail.binary_path,
+            min_processes=1,
+            max_processes=self.limits.workers,
+            checkout_timeout=self.limits.wall_s / 3,
+            request_timeout=self.limits.wall_s + _GRACE_S,
+        )
         await self._pool.__aenter__()
 
     async def close(self) -> None:
         """Stop the workers."""
         await self._pool.__aexit__(None, None, None)
+        self._jail.close()
 
     async def open_session(self, stack: AsyncExitStack, host: Host, *, type_check: bool) -> AsyncMontySession:
         """A session in which `billing` can be imported, closed together with the stack.

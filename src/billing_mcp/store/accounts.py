@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Result, Row, Select, bindparam, insert, select, update
+from sqlalchemy import Row, Select, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing_mcp.domain.clock import from_epoch_us, to_epoch_us
 from billing_mcp.domain.errors import NotFound
 from billing_mcp.domain.plans import AccountStatus
 from billing_mcp.store.changes import ChangeLog, SettingChange
+from billing_mcp.store.snapshot import Rows, fetch
 from billing_mcp.store.tables import AccountRow, table
 
 _ACCOUNTS = table(AccountRow)
@@ -55,7 +56,8 @@ class Accounts:
         Raises NotFound.
         """
         statement = ACCOUNT.with_for_update() if lock else ACCOUNT
-        return account_of(await self._connection.execute(statement, {"account_id": account_id}), account_id)
+        (rows,) = await fetch(self._connection, statement, account_id=account_id)
+        return account_of(rows, account_id)
 
     async def exists(self, account_id: str) -> bool:
         """Whether there is such an account."""
@@ -78,12 +80,11 @@ class Accounts:
         return [_record(row) for row in rows]
 
 
-def account_of(rows: Result[Any], account_id: str) -> AccountRecord:
+def account_of(rows: Rows, account_id: str) -> AccountRecord:
     """The account that was selected. Raises NotFound."""
-    row = rows.one_or_none()
-    if row is None:
-        raise NotFound(f"account {account_id} does not exist", field="account_id")
-    return _record(row)
+    for row in rows:
+        return _record(row)
+    raise NotFound(f"account {account_id} does not exist", field="account_id")
 
 
 def _record(row: Row[Any]) -> AccountRecord:

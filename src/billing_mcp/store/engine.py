@@ -210,7 +210,8 @@ def _configure_sqlite(engine: Engine, *, begin: str, more_pragmas: tuple[str, ..
 
     @event.listens_for(engine, "begin")
     def start(connection: Any) -> None:
-        connection.exec_driver_sql(begin)
+        if not connection.connection.driver_connection.in_transaction:
+            connection.exec_driver_sql(begin)
 
 
 def _postgresql_engine(url: URL) -> AsyncEngine:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Result, RowMapping, bindparam, func, insert, select, union, update
+from sqlalchemy import RowMapping, bindparam, func, insert, select, union, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing_mcp.domain import ledger
@@ -14,6 +14,7 @@ from billing_mcp.domain.clock import from_epoch_us, to_epoch_us
 from billing_mcp.domain.errors import Internal, NotFound
 from billing_mcp.domain.ledger import Entry, LedgerTransaction, LineItem, Posting, Wallet
 from billing_mcp.store.changes import ChangeLog, WalletChange
+from billing_mcp.store.snapshot import Rows, fetch
 from billing_mcp.store.tables import LedgerEntryRow, LedgerTransactionRow, WalletRow, table
 
 _WALLETS = table(WalletRow)
@@ -39,7 +40,8 @@ class Ledger:
 
     async def wallet(self, account_id: str) -> Wallet:
         """The wallet of an account. Raises NotFound."""
-        return wallet_of(await self._connection.execute(WALLET, {"account_id": account_id}), account_id)
+        (rows,) = await fetch(self._connection, WALLET, account_id=account_id)
+        return wallet_of(rows, account_id)
 
     async def post(self, postings: Sequence[Posting]) -> tuple[LedgerTransaction, ...]:
         """Move money. Raises InsufficientFunds when available would fall below zero.
@@ -50,8 +52,8 @@ class Ledger:
 
     async def _post(self, posting: Posting) -> LedgerTransaction:
         # FOR UPDATE is left out of the statement on SQLite, where the writer is alone.
-        found = await self._connection.execute(WALLET.with_for_update(), {"account_id": posting.account_id})
-        before = wallet_of(found, posting.account_id)
+        (rows,) = await fetch(self._connection, WALLET.with_for_update(), account_id=posting.account_id)
+        before = wallet_of(rows, posting.account_id)
         after, transaction = ledger.decide(before, posting, now=self._now)
         await self._connection.execute(insert(_TRANSACTIONS).values(**_transaction_values(transaction)))
         await self._connection.execute(insert(_ENTRIES), _entry_values(transaction))
@@ -118,12 +120,11 @@ class Ledger:
             seq = rows[-1]["seq"]
 
 
-def wallet_of(rows: Result[Any], account_id: str) -> Wallet:
+def wallet_of(rows: Rows, account_id: str) -> Wallet:
     """The wallet that was selected. Raises NotFound."""
-    row = rows.mappings().one_or_none()
-    if row is None:
-        raise NotFound(f"account {account_id} does not exist", field="account_id")
-    return Wallet(**row)
+    for row in rows:
+        return Wallet(**row._asdict())
+    raise NotFound(f"account {account_id} does not exist", field="account_id")
 
 
 def _wallet_values(wallet: Wallet) -> dict[str, Any]:

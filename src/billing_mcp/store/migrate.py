@@ -34,7 +34,7 @@ async def ensure_sqlite_schema(snapshots: Snapshots, writer: AsyncEngine) -> Non
 async def require_schema(engine: AsyncEngine) -> None:
     """Raise Unavailable unless the schema is this version's. A server's database is upgraded on purpose."""
     async with connected(engine) as connection:
-        current = await connection.run_sync(_revision)
+        current = await connection.run_sync(revision)
         await connection.rollback()
     if current != HEAD:
         _check_known(current)
@@ -69,7 +69,7 @@ async def _upgrade(connection: AsyncConnection) -> tuple[str | None, str]:
     await connection.begin()
     if connection.dialect.name == "postgresql":
         await connection.execute(text(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})"))
-    before = await connection.run_sync(_revision)
+    before = await connection.run_sync(revision)
     _check_known(before)
     if before is None and await connection.run_sync(_has_tables):
         raise InvalidArgument(
@@ -98,10 +98,11 @@ def _check_known(revision: str | None) -> None:
 
 def _revision_of(engine: Engine) -> str | None:
     with engine.connect() as connection:
-        return _revision(connection)
+        return revision(connection)
 
 
-def _revision(connection: Connection) -> str | None:
+def revision(connection: Connection) -> str | None:
+    """The schema's revision, None where there is no schema of ours."""
     return MigrationContext.configure(connection).get_current_revision()
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Any
 
-from sqlalchemy import BindParameter, Result, bindparam, delete, insert, select, update
+from sqlalchemy import BindParameter, bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing_mcp.domain.accrual import ComponentCount
 from billing_mcp.domain.errors import Refused
 from billing_mcp.domain.plans import Phase, Subscription
 from billing_mcp.store.changes import ChangeLog, SettingChange
-from billing_mcp.store.snapshot import fetch
+from billing_mcp.store.snapshot import Rows, fetch
 from billing_mcp.store.tables import ComponentCountRow, SubscriptionPhaseRow, SubscriptionRow, table
 
 _SUBSCRIPTIONS = table(SubscriptionRow)
@@ -63,7 +62,8 @@ class Subscriptions:
 
     async def counts(self, account_id: str) -> list[ComponentCount]:
         """The dated counts of every component, oldest first."""
-        return counts_of(await self._connection.execute(COUNTS, {"account_id": account_id}))
+        (rows,) = await fetch(self._connection, COUNTS, account_id=account_id)
+        return counts_of(rows)
 
     async def set_count(self, account_id: str, count: ComponentCount) -> None:
         """From a day on there are so many units.
@@ -109,15 +109,14 @@ class Subscriptions:
         return f"{pending.plan_id or 'none'} from {pending.starts_on.isoformat()}" if pending else None
 
 
-def subscription_of(rows: Result[Any], phases: Result[Any]) -> Subscription | None:
+def subscription_of(rows: Rows, phases: Rows) -> Subscription | None:
     """The subscription that was selected, if there is one."""
-    row = rows.one_or_none()
-    if row is None:
-        return None
     found = tuple(Phase(phase.starts_on, phase.plan_id) for phase in phases)
-    return Subscription(row.account_id, row.anchor_day, row.settled_through, found)
+    for row in rows:
+        return Subscription(row.account_id, row.anchor_day, row.settled_through, found)
+    return None
 
 
-def counts_of(rows: Result[Any]) -> list[ComponentCount]:
+def counts_of(rows: Rows) -> list[ComponentCount]:
     """The counts that were selected."""
     return [ComponentCount(row.component_type, row.effective_on, row.quantity) for row in rows]

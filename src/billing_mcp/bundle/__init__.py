@@ -1,0 +1,1 @@
+"""The bundle: the server as one `.mcpb` file, which Claude Desktop installs and asks its settings for."""
