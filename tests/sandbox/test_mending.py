@@ -5,6 +5,7 @@ Every script here runs in a real worker, so it is its meaning that is tested, no
 
 from __future__ import annotations
 
+import sys
 from textwrap import dedent
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from billing_mcp.domain.errors import NotFound
 from billing_mcp.operations import REGISTRY
+from billing_mcp.sandbox.names import IMPORTABLE
 from billing_mcp.sandbox.source import prepare
 from tests.sandbox.agent import ACCOUNT, BALANCE, CURRENT_PLAN, OTHER, Agent, FakeHost
 
@@ -20,6 +22,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 GET = f"billing.wallet_balance.get(account_id='{ACCOUNT}')"
 PLAN = f"billing.current_plan.get(account_id='{ACCOUNT}')"
 RESUME = f"billing.plan.resume(account_id='{ACCOUNT}')"
+CONTEXT = "class Context:\n    def __enter__(self):\n        pass\n    def __exit__(self, *e):\n        pass\n"
 ASYNC = "async def twice(x):\n    return x * 2\n"
 
 
@@ -117,6 +120,117 @@ class TestOwnCoroutines:
         assert host.lines == [2, 3]
 
 
+class TestForgottenAwaits:
+    @pytest.mark.parametrize(
+        ("source", "value"),
+        [
+            ("x = twice(21)", 42),
+            ("x = twice(21)\nx + 1", 43),
+            ("[twice(1), twice(2)]", [2, 4]),
+            ("{'a': twice(1)}['a'] + twice(2)", 6),
+            ("f'é{twice(1)}'", "é2"),
+            ("[twice(i) for i in (1, 2)]", [2, 4]),
+            ("async def main():\n    x = twice(4)\n    return x + 1\nx = main()", 9),
+            ("async def main():\n    return twice(4)\nmain()", 8),
+            ("if __name__ == '__main__':\n    twice(21)", 42),
+            ("x = twice(21) if 1 else None", 42),
+            ("x = asyncio.create_task(twice(21))\nx", 42),
+            ("x = asyncio.gather(twice(1), twice(2))", [2, 4]),
+            ("async def main():\n    return asyncio.gather(twice(1))\nx = asyncio.run(main())", [2]),
+        ],
+    )
+    async def test_a_coroutine_for_which_nothing_waits_is_awaited(self, agent: Agent, source: str, value: Any) -> None:
+        assert await agent.value(ASYNC + source) == value
+
+    @pytest.mark.parametrize(
+        ("source", "output"),
+        [
+            ("a = say(1)\nprint(0)\nawait a", "0 1"),
+            ("a, b = say(1), say(2)\nprint(0)\nawait asyncio.gather(b, a)", "0 2 1"),
+            ("tasks = [say(i) for i in (1, 2)]\nprint(0)\nfor t in tasks:\n    await t", "0 1 2"),
+            ("tasks = []\ntasks.append(say(1))\nprint(0)\nawait asyncio.gather(*tasks)", "0 1"),
+            ("tasks = []\ntasks += [say(1)]\nprint(0)\nawait asyncio.gather(*tasks)", "0 1"),
+            ("t = asyncio.create_task(say(1))\nprint(0)\nawait t", "0 1"),
+            ("a = say(1)\nprint(0)\nasyncio.run(a)", "0 1"),
+            ("f = lambda: say(1)\nprint(0)\nawait f()", "0 1"),
+            ("def f():\n    return say(1)\nx = f()\nprint(0)\nawait x", "0 1"),
+        ],
+    )
+    async def test_a_coroutine_that_is_kept_for_later_runs_when_it_is_awaited(
+        self, agent: Agent, source: str, output: str
+    ) -> None:
+        result = await agent.run(f"import asyncio\nasync def say(x):\n    print(x)\n    return x\n{source}")
+        assert (result.error, result.output.split()) == (None, output.split())
+
+    async def test_a_task_for_which_nobody_waits_runs(self, agent: Agent) -> None:
+        host = FakeHost()
+        source = f"import asyncio\nasync def main():\n    await {RESUME}\nasyncio.create_task(main())\nprint('end')"
+        await agent.value(source, host)
+        assert len(host.calls) == 1
+
+    async def test_a_write_in_a_coroutine_that_is_only_called_happens_once(self, agent: Agent) -> None:
+        host = FakeHost()
+        await agent.value(f"async def main():\n    return await {RESUME}\nresult = main()\nresult", host)
+        assert host.calls == [("billing.plan.resume", {"account_id": ACCOUNT}, 2)]
+
+
+class TestTasks:
+    @pytest.mark.parametrize(
+        ("source", "value"),
+        [
+            ("t = asyncio.create_task(twice(1))\nawait t", 2),
+            ("ts = [asyncio.create_task(twice(i)) for i in (1, 2)]\nx = await asyncio.gather(*ts)", [2, 4]),
+            (f"x = await asyncio.wait_for({GET}, timeout=5)", BALANCE),
+            ("x = await asyncio.wait_for(twice(1), 5)", 2),
+            ("x = await asyncio.shield(asyncio.ensure_future(twice(1)))", 2),
+            ("[await t for t in asyncio.as_completed([twice(1), twice(2)])]", [2, 4]),
+        ],
+    )
+    async def test_a_task_is_its_coroutine(self, agent: Agent, source: str, value: Any) -> None:
+        assert await agent.value(f"import asyncio\n{ASYNC}{source}") == value
+
+
+class TestForgottenImports:
+    @pytest.mark.parametrize(
+        ("source", "value"),
+        [
+            ("str(Decimal('1.10') + 1)", "2.10"),
+            ("datetime.now().year", 2026),
+            ("datetime.date.today().year", 2026),
+            ("(datetime.datetime.now() + datetime.timedelta(days=1)).day", 13),
+            ("(date.today() + timedelta(days=1)).isoformat()", "2026-03-13"),
+            ("json.loads('[1]')", [1]),
+            ("dict(Counter('aab'))", {"a": 2, "b": 1}),
+            ("collections.Counter('aa')['a']", 2),
+            ("x: Optional[int] = 1", 1),
+            ("decimal.Decimal('1') == 1", True),
+            ("f'{math.floor(1.5)}'", "1"),
+            ("x = await asyncio.gather(twice(1))", [2]),
+            ("Decimal = float\nDecimal('1.5')", 1.5),
+            ("def date(x):\n    return x\ndate(1)", 1),
+            ("def f(json):\n    return json\nf(1)", 1),
+        ],
+    )
+    async def test_what_is_used_without_an_import_is_there(self, agent: Agent, source: str, value: Any) -> None:
+        assert await agent.value(ASYNC + source) == value
+
+    async def test_a_script_that_may_write_is_type_checked_with_what_it_forgot(self, agent: Agent) -> None:
+        source = f"{RESUME}\nx = str(Decimal('1') + 1), timedelta(days=1).days"
+        assert await agent.value(source) == ["2", 1]
+
+    async def test_a_script_that_forgets_nothing_needs_nothing(self) -> None:
+        script = prepare("from decimal import Decimal\nDecimal(1)", REGISTRY, max_bytes=1000)
+        assert script.prelude == "import billing\n"
+
+    async def test_the_modules_that_are_said_to_be_there_are_all_there_are(self, agent: Agent) -> None:
+        tried = sorted(sys.stdlib_module_names - {"__future__"})
+        lines = [
+            f"try:\n    import {name}\n    found.append('{name}')\nexcept ImportError:\n    pass" for name in tried
+        ]
+        found = await agent.value("\n".join(["found = []", *lines, "found"]))
+        assert set(found) == IMPORTABLE - {"__future__", "billing"}
+
+
 class TestGather:
     @pytest.mark.parametrize(
         ("source", "value"),
@@ -167,6 +281,9 @@ class TestNext:
             ("[next((y for y in xs if y > x), None) for x in xs]", [2, 3, None]),
             ("await twice(next(await twice(x) for x in xs))", 4),
             ("next(iter(xs))", 1),
+            ("g = (x for x in xs)\n[next(g), next(g), next(g, None), next(g, None)]", [1, 2, 3, None]),
+            ("g = (\n    x * 2 for x in xs)\nnext(g)\nsum(g)", 10),
+            ("g = (x for x in xs)\nsum(g)", 6),
         ],
     )
     async def test_next_takes_the_first_of_a_generator_expression(self, agent: Agent, source: str, value: Any) -> None:
@@ -201,7 +318,23 @@ class TestTheValue:
             ("if 1:\n    return 42\nreturn 0", 42),
             ("for i in range(9):\n    if i == 4:\n        return i", 4),
             ("def f():\n    return 42\nf()", 42),
-            ("def f():\n    return 42", None),
+            ("if 1:\n    40 + 2", 42),
+            ("if 0:\n    1\nelif 1:\n    x = 42\nelse:\n    3", 42),
+            ("if 0:\n    1", None),
+            ("if 1: x = 40; x += 2", 42),
+            ("if 1:\n    a, b = 1, 2  # both\n", [1, 2]),
+            ("if 1:\n    (\n        40\n        + 2\n    )", 42),
+            ("try:\n    x = [][0]\nexcept IndexError as e:\n    str(e)", "list index out of range"),
+            ("try:\n    x = 1\nexcept ValueError:\n    2\nelse:\n    42", 42),
+            ("said = []\ntry:\n    42\nfinally:\n    said.append(1)", 42),
+            ("match 5:\n    case 5:\n        'é'\n    case _:\n        0", "é"),
+            (f"{CONTEXT}with Context():\n    42", 42),
+            ("for x in (1, 2):\n    x", None),
+            ("if 1:\n    print('x')", None),
+            ("if 1:\n    return 42", 42),
+            ("if 1:\n    pass\nelse:\n    1", None),
+            ("async def f():\n    return 42\nif __name__ == '__main__':\n    await f()", 42),
+            ("async def f():\n    return 42\nif __name__ == '__main__':\n    x = await f()", 42),
             ("print('x')", None),
             ("d = {}\nd['a'] = 1", None),
             ("'''only\ntext'''", "only\ntext"),

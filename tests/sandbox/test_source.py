@@ -6,7 +6,7 @@ import pytest
 
 from billing_mcp.domain.errors import BillingError
 from billing_mcp.operations import REGISTRY
-from billing_mcp.sandbox.source import RejectedError, Script, prepare
+from billing_mcp.sandbox.source import RejectedError, Script, normalized, prepare
 
 MAX_BYTES = 64 * 1024
 CHANGE = "account_id='a', plan_id='smtp_per_proxy'"
@@ -54,17 +54,17 @@ class TestCallsThatAreFine:
     @pytest.mark.parametrize(
         "source",
         [
-            "def f(billing):\n    return billing.plan('a')",
+            "def f(billing):\n    return billing.plan('a')\nf(x)",
             "billing = client()\nbilling.plan('a')",
             "for billing in bills:\n    billing.pay('a')",
-            "with open_book() as billing:\n    billing.pay('a')",
+            "with open_book() as billing:\n    billing.pay('a')\n0",
             "[billing.pay('a') for billing in bills]",
-            "if (billing := client()):\n    billing.pay('a')",
+            "if (billing := client()):\n    billing.pay('a')\n0",
             "class billing:\n    pass\nbilling.pay('a')",
             "def billing():\n    return 1\nbilling.pay('a')",
             "billing, other = pair\nbilling.pay('a')",
             "from billing import plan\nfor plan in plans:\n    plan.get('name')",
-            "from billing import plans\ndef f(plans):\n    return plans.get('name')",
+            "from billing import plans\ndef f(plans):\n    return plans.get('name')\nf({})",
             "from billing import plan as p\np = {}\np.get('name')",
         ],
     )
@@ -92,12 +92,18 @@ class TestFunctionsThatDoNotExist:
     def test_the_error_names_the_function_that_was_likely_meant(self, source: str, meant: str) -> None:
         error, line = rejected(source)
         assert (error.code, line) == ("unknown_function", 1)
-        assert error.hint == f"Did you mean {meant}? billing.help() lists all functions."
+        assert error.hint == f"Did you mean {meant}?"
 
-    def test_without_anything_similar_the_error_leads_to_help(self) -> None:
+    def test_without_anything_similar_the_error_names_all_functions(self) -> None:
         error, _ = rejected("billing.xyzzy()")
         assert error.message == "billing.xyzzy does not exist"
-        assert error.hint == "billing.help() lists all functions."
+        assert error.hint == f"The functions are {', '.join(REGISTRY)}."
+
+    def test_what_is_as_likely_to_read_as_to_change_is_not_chosen_for_the_agent(self) -> None:
+        error, _ = rejected("billing.plan.upgrade(account_id='a')")
+        assert error.hint == (
+            "Did you mean billing.current_plan.get, billing.plan.change, billing.plan.cancel or billing.plan.resume?"
+        )
 
     def test_a_namespace_cannot_be_called(self) -> None:
         assert code_of("billing.plan(account_id='a')") == "unknown_function"
@@ -158,6 +164,10 @@ class TestArguments:
             ("x = '日本'; billing.plan.resume('語')", "billing.plan.resume(account_id='語')"),
             ("f'é {billing.plan.resume(account)} é'", "billing.plan.resume(account_id=account)"),
             ("billing.plan.resume((\n  'a'\n))", "billing.plan.resume(account_id='a')"),
+            ("billing.plan.resume({'account_id': 'a'})", "billing.plan.resume(account_id='a')"),
+            ("billing.plan.change({account_id: a, plan_id: p})", "billing.plan.change(account_id=a, plan_id=p)"),
+            ("billing.plan.change({'account_id': a, **rest})", "billing.plan.change(**{'account_id': a, **rest})"),
+            ("billing.plan.change(arguments)", "billing.plan.change(**arguments)"),
         ],
     )
     def test_a_positional_call_is_answered_with_the_call_as_it_should_be(self, call: str, mended: str) -> None:
@@ -233,6 +243,80 @@ class TestTheTextItself:
         source = end.join(["x = 1", "y = 2", "billing.plan.chnage()"])
         assert rejected(source)[1] == 3
 
+    @pytest.mark.parametrize(
+        "source",
+        [
+            "```python\nx = 1\nbilling.plan.chnage()\n```",
+            "```\nx = 1\nbilling.plan.chnage()\n```\n\n",
+            "    \n  x = 1\n  billing.plan.chnage()\n",
+            "\n\tx = 1\n\tbilling.plan.chnage()",
+            "\ufeff\nx = 1\nbilling.plan.chnage()",
+        ],
+    )
+    def test_what_is_around_the_whole_script_is_no_part_of_it_and_lines_keep_their_numbers(self, source: str) -> None:
+        assert rejected(source)[1] == 3
+
+    @pytest.mark.parametrize(
+        "source",
+        [
+            "x = '''\n```python\n1\n```\n'''",
+            "  # a comment that is indented\nx = '''\n  \n  a'''",
+            "'''```'''",
+        ],
+    )
+    def test_a_script_that_is_python_as_it_stands_is_left_as_it_is(self, source: str) -> None:
+        assert normalized(source) == source
+
+
+class TestImports:
+    @pytest.mark.parametrize(
+        ("source", "module", "line"),
+        [
+            ("import requests", "requests", 1),
+            ("import json, uuid", "uuid", 1),
+            ("x = 1\nfrom dateutil.parser import parse", "dateutil.parser", 2),
+            ("def f():\n    import numpy as np\n    return np\nf()", "numpy", 2),
+            ("billing.plan.resume(account_id='a')\nfrom . import billing", ".", 2),
+        ],
+    )
+    def test_a_module_that_is_not_there_is_told_before_anything_runs(self, source: str, module: str, line: int) -> None:
+        error, at = rejected(source)
+        assert (error.message, at) == (f"ModuleNotFoundError: No module named {module!r}", line)
+
+    @pytest.mark.parametrize(
+        "source",
+        [
+            "try:\n    import numpy\nexcept ImportError:\n    numpy = None\n0",
+            "import asyncio, collections.abc, json as j\nfrom decimal import Decimal",
+            "from __future__ import annotations",
+            "import billing.plan",
+        ],
+    )
+    def test_an_import_that_may_work_is_left_to_the_sandbox(self, source: str) -> None:
+        assert read(source).code == source
+
+
+class TestNothingRuns:
+    @pytest.mark.parametrize(
+        ("source", "call", "line"),
+        [
+            ("def main():\n    return 42", "main()", 1),
+            ("import json\nLIMIT = 5\nasync def main(account_id, plan='a'):\n    pass", "main(account_id=...)", 3),
+            ("def f():\n    pass\n\ndef main(a, /, b, *, c=1):\n    f()", "main(a=..., b=...)", 4),
+        ],
+    )
+    def test_a_script_that_defines_and_never_calls_is_told_its_last_line(
+        self, source: str, call: str, line: int
+    ) -> None:
+        error, at = rejected(source)
+        assert (error.code, error.hint, at) == ("script_error", f"Add a last line: {call}", line)
+
+    @pytest.mark.parametrize(
+        "source", ["print(1)\ndef f():\n    pass", "def f():\n    pass\nf()", "class A:\n    pass", "x = 1"]
+    )
+    def test_a_script_that_does_something_is_let_run(self, source: str) -> None:
+        read(source)
+
 
 class TestForesight:
     @pytest.mark.parametrize(
@@ -242,7 +326,7 @@ class TestForesight:
             "f = billing.plan.cancel",
             "import billing as b\nb.plan.resume(account_id='a')",
             "from billing.plan import resume\nresume(account_id='a')",
-            "async def f():\n    await billing.plan.resume(account_id='a')",
+            "async def f():\n    await billing.plan.resume(account_id='a')\nf()",
         ],
     )
     def test_a_script_that_names_a_manage_function_is_about_to_write(self, source: str) -> None:
@@ -253,7 +337,7 @@ class TestForesight:
         [
             "billing.plans.list(account_id='a')",
             "print('billing.plan.change')",
-            "def f(billing):\n    return billing.plan.change",
+            "def f(billing):\n    return billing.plan.change\nf(x)",
             "from billing import plan",
         ],
     )

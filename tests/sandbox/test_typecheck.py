@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from billing_mcp.operations import REGISTRY
 from billing_mcp.sandbox.typecheck import first_mistake
 from tests.sandbox.agent import ACCOUNT, OPERATION, Agent, FakeHost
 
@@ -20,15 +21,10 @@ class TestSureMistakes:
     @pytest.mark.parametrize(
         ("source", "line", "said"),
         [
-            (f"{CHANGE}'gold')", 1, '"gold"'),
-            (f"x = 1\nplan = 'gold'\n{CHANGE}plan)", 3, '"gold"'),
-            ("billing.plan.resume(account_id=None)", 1, "None"),
-            ("billing.plan.resume(account_id=7)", 1, "Literal[7]"),
-            (f"billing.plan.cancel(account_id='{ACCOUNT}', cancel_immediately='yes')", 1, '"yes"'),
             (f"done = {RESUME}\ndone.status", 2, "status"),
             (f"{RESUME}\nb = {GET}\nprint(b.balance)", 3, "balance"),
             (f"{RESUME}\nprint(nowhere)", 2, "nowhere"),
-            (f"print(datetime.now())\n{RESUME}", 1, "datetime"),
+            (f"print(dattime.now())\n{RESUME}", 1, "dattime"),
             (f"f = {RESUME}\nbilling.plan.chnage", 2, "chnage"),
             (f"from billing.plan import chnage\n{RESUME}", 1, "chnage"),
             ("resume = billing.plan.resume\nresume()", 2, "account_id"),
@@ -46,6 +42,39 @@ class TestSureMistakes:
         assert said in result.error.message
         assert "`" not in result.error.message
         assert result.source == source.splitlines()[line - 1]
+
+    @pytest.mark.parametrize(
+        ("source", "line", "said"),
+        [
+            (f"{CHANGE}'gold')", 1, 'plan_id of billing.plan.change must be {PLANS}; got "gold"'),
+            (f"x = 1\nplan = 'gold'\n{CHANGE}plan)", 3, 'plan_id of billing.plan.change must be {PLANS}; got "gold"'),
+            (f"c = await {CHANGE}'gold')", 1, 'plan_id of billing.plan.change must be {PLANS}; got "gold"'),
+            (
+                "from billing import plan as p\np.resume(account_id=None)",
+                2,
+                "account_id of billing.plan.resume must be the account's UUID; got None",
+            ),
+            (
+                "billing.plan.cancel(\n    account_id='a',\n    cancel_immediately='yes',\n)",
+                3,
+                'cancel_immediately of billing.plan.cancel must be True or False; got "yes"',
+            ),
+        ],
+    )
+    async def test_an_argument_that_is_surely_wrong_is_told_as_the_function_itself_tells_it(
+        self, agent: Agent, source: str, line: int, said: str
+    ) -> None:
+        host = FakeHost()
+        result = await agent.run(source, host)
+        assert result.error is not None
+        assert (result.error.code, result.line, host.calls) == ("invalid_argument", line, [])
+        assert result.error.message == said.replace("{PLANS}", "'smtp_per_mailbox' or 'smtp_per_proxy'")
+
+    async def test_an_argument_of_a_function_of_the_script_s_own_is_told_as_the_checker_tells_it(
+        self, agent: Agent
+    ) -> None:
+        error = await agent.error(f"def f(n: int):\n    return n\nf(n='x')\n{RESUME}")
+        assert (error.code, "int" in error.message) == ("type_error", True)
 
     async def test_a_write_that_was_not_foreseen_is_checked_when_it_comes(self, agent: Agent) -> None:
         host = FakeHost()
@@ -136,19 +165,23 @@ class TestHints:
     @pytest.mark.parametrize(
         ("source", "hint"),
         [
-            (f"b = {GET}\nb.balance", "Object of type WalletBalance has no attribute balance."),
-            ("f = billing.plans.lst", "Module billing.plans has no member lst."),
-            ("print(1)\nprint(nowhere)", "Name nowhere used when not defined."),
+            (f"b = {GET}\nb.balance", "write ['balance']"),
+            (f"b = {GET}\nb['total']", "keys accrued_charges, balance, currency, net_balance."),
+            (f"done = {RESUME}\ndone['plan']", "write ['previous_plan_id'] or ['target_plan_id']"),
+            ("f = billing.plans.lst", "Did you mean billing.plans.list?"),
+            ("print(1)\nprint(nowhere)", "Define it first"),
+            ("x = 5\nx.foo", "Object of type Literal[5] has no attribute foo."),
         ],
     )
-    async def test_a_script_that_failed_is_told_what_the_checker_says_of_it(
+    async def test_a_script_that_failed_is_told_the_mend_or_what_the_checker_says_of_it(
         self, agent: Agent, source: str, hint: str
     ) -> None:
         error = await agent.error(source)
-        assert (error.code, error.hint) == ("script_error", hint)
+        assert error.code == "script_error"
+        assert hint in str(error.hint)
 
-    async def test_a_failure_that_no_type_explains_gets_no_hint(self, agent: Agent) -> None:
-        assert (await agent.error("[][0]")).hint is None
+    async def test_a_failure_that_nothing_explains_gets_no_hint(self, agent: Agent) -> None:
+        assert (await agent.error("1 / 0")).hint is None
 
     async def test_looking_for_a_hint_calls_and_prints_nothing_again(self, agent: Agent) -> None:
         host = FakeHost()
@@ -175,7 +208,7 @@ PLAN = diagnostic("unresolved-reference", "Name `plan` used when not defined", r
 class TestReadingDiagnostics:
     async def test_the_first_sure_mistake_is_told(self) -> None:
         later = diagnostic("unresolved-reference", "Name `later` used when not defined", row=9)
-        mistake = first_mistake(json.dumps([MAP, PLAN, later]))
+        mistake = first_mistake(json.dumps([MAP, PLAN, later]), "", REGISTRY)
         assert mistake is not None
         assert (str(mistake.error), mistake.line) == ("type_error: Name plan used when not defined", 3)
 
@@ -190,4 +223,4 @@ class TestReadingDiagnostics:
         ],
     )
     async def test_what_is_no_sure_mistake_is_passed_over(self, diagnostics: list[dict[str, object]]) -> None:
-        assert first_mistake(json.dumps(diagnostics)) is None
+        assert first_mistake(json.dumps(diagnostics), "", REGISTRY) is None

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
+import types
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from uuid import UUID
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import PydanticCustomError
 
 from billing_mcp.domain.errors import InvalidArgument
+from billing_mcp.kernel.likeness import either, meant
 
 _SHOWN_VALUE_CHARS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Takes:
+    """What an argument takes, in words, and how it is written."""
+
+    words: str
+    written: tuple[str, ...]
 
 
 def _account_id(value: object) -> str:
@@ -23,7 +33,7 @@ def _account_id(value: object) -> str:
             return str(UUID(value))
         except ValueError:
             pass
-    raise PydanticCustomError("account_id", "must be the account's UUID, such as {example}", {"example": EXAMPLE_ID})
+    raise PydanticCustomError("account_id", "no account_id")
 
 
 def _day(value: object) -> object:
@@ -34,15 +44,16 @@ def _day(value: object) -> object:
             return date.fromisoformat(value)
         except ValueError:
             pass
-    raise PydanticCustomError("day", "must be an ISO date, such as 2026-03-01")
+    raise PydanticCustomError("day", "no day")
 
 
-EXAMPLE_ID = "0190c0de-0000-7000-8000-000000000001"
+AccountId = Annotated[str, BeforeValidator(_account_id), Takes("the account's UUID", ("'0190c0de-…'",))]
+Day = Annotated[date, BeforeValidator(_day), Takes("an ISO date", ("'2030-01-31'",))]
+Page = Annotated[int, Field(ge=1, le=1_000_000), Takes("a whole number from 1 to 1000000", ("1",))]
+PageSize = Annotated[int, Field(ge=1, le=100), Takes("a whole number from 1 to 100", ("100",))]
 
-AccountId = Annotated[str, BeforeValidator(_account_id)]
-Day = Annotated[date, BeforeValidator(_day)]
-Page = Annotated[int, Field(ge=1, le=1_000_000)]
-PageSize = Annotated[int, Field(ge=1, le=100)]
+_ON_THE_WHOLE = {"preview": "preview", "dry_run": "preview", "idempotency_key": "idempotency_key"}
+"""What is said of an execution as a whole is tried as an argument of a function."""
 
 
 class ArgumentParser:
@@ -51,6 +62,9 @@ class ArgumentParser:
     def __init__(self, function: str, parameters: Mapping[str, tuple[Any, Any]]) -> None:
         self._function = function
         self._names = list(parameters)
+        self._takes = {name: _takes(annotation) for name, (annotation, _) in parameters.items()}
+        required = [name for name, (_, default) in parameters.items() if default is inspect.Parameter.empty]
+        self.usage = f"{function}({', '.join(f'{name}=...' for name in required)})"
         fields: dict[str, Any] = {
             name: (annotation, ... if default is inspect.Parameter.empty else default)
             for name, (annotation, default) in parameters.items()
@@ -67,8 +81,11 @@ class ArgumentParser:
 
     def unknown(self, name: str) -> InvalidArgument:
         """The error for an argument that the function does not have."""
-        close = difflib.get_close_matches(name, self._names, n=1, cutoff=0.4)
-        hint = f"Did you mean {close[0]}? " if close else ""
+        close = meant(name, self._names)
+        if name in _ON_THE_WHOLE:
+            hint = f"{_ON_THE_WHOLE[name]} is for the script as a whole: give it beside the code. "
+        else:
+            hint = f"Did you mean {either(close)}? " if close else ""
         return InvalidArgument(
             f"{self._function} has no argument {_shown(name)}",
             code="unknown_argument",
@@ -82,7 +99,16 @@ class ArgumentParser:
             f"{self._function} needs the argument {name}",
             code="missing_argument",
             field=name,
-            hint=f"Write {self._function}({name}=...). billing.help({self._function!r}) shows it whole.",
+            hint=f"Write {self.usage}; {name} is {self._takes[name].words}.",
+        )
+
+    def invalid(self, name: str, shown: str) -> InvalidArgument:
+        """The error for an argument that cannot have the value that is shown."""
+        takes = self._takes[name]
+        return InvalidArgument(
+            f"{name} of {self._function} must be {takes.words}; got {shown}",
+            field=name,
+            hint=f"Write {either([f'{name}={value}' for value in takes.written])}.",
         )
 
     def _explain(self, error: ValidationError) -> InvalidArgument:
@@ -93,12 +119,21 @@ class ArgumentParser:
             return self.unknown(name)
         if problem["type"] == "missing":
             return self.missing(name)
-        message = problem["msg"].replace("Input should be", "must be")
-        return InvalidArgument(
-            f"{name} of {self._function} {message}; got {_shown(problem['input'])}",
-            field=name,
-            hint=f"billing.help({self._function!r}) shows what each argument takes.",
-        )
+        return self.invalid(name, _shown(problem["input"]))
+
+
+def _takes(annotation: Any) -> Takes:
+    """What the type takes; one that may be left out is spoken of as if it were given."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        return _takes(parts[0])
+    if origin is Literal:
+        values = tuple(repr(value) for value in parts)
+        return Takes(either(values), values)
+    if annotation is bool:
+        return Takes("True or False", ("True", "False"))
+    told = [part for part in parts if isinstance(part, Takes)]
+    return told[0] if told else Takes("of another type", ("...",))
 
 
 def _shown(value: object) -> str:

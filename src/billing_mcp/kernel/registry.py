@@ -6,7 +6,6 @@ and route. Sandbox namespace, stubs, tool description, command line and README d
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, get_type_hints
 
 from billing_mcp.kernel.arguments import ArgumentParser
 from billing_mcp.kernel.context import Context
+from billing_mcp.kernel.likeness import meant
 from billing_mcp.kernel.principal import Permission
 
 P = ParamSpec("P")
@@ -123,17 +123,7 @@ class Registry(Mapping[str, Operation]):
         reading = ((r, [o for o in r.operations if not o.writes]) for r in self.resources)
         return Registry(Resource(r.name, r.doc, operations) for r, operations in reading if operations)
 
-    def closest(self, name: str) -> str | None:
-        """The function that a misspelt name most likely means."""
-        by_folded = {fold(known): known for known in self}
-        for meant in (fold(name), fold(f"{NAMESPACE}.{name}")):
-            # A weak resemblance is no help: what is suggested may change something.
-            found = difflib.get_close_matches(meant, by_folded, n=1, cutoff=0.75)
-            if found:
-                return by_folded[found[0]]
-        return None
-
-
-def fold(name: str) -> str:
-    """A name without case and separators, so that camelCase meets snake_case."""
-    return name.replace("_", "").lower()
+    def closest(self, name: str) -> list[str]:
+        """The functions that a name which does not exist may have meant."""
+        names = meant(name.removeprefix(f"{NAMESPACE}."), (known.removeprefix(f"{NAMESPACE}.") for known in self))
+        return [f"{NAMESPACE}.{each}" for each in names]

@@ -24,11 +24,12 @@ from billing_mcp.domain.errors import BillingError, LimitExceeded, ScriptFailed
 from billing_mcp.kernel.execution import Host, ProgramResult
 from billing_mcp.kernel.registry import NAMESPACE
 from billing_mcp.sandbox.failure import exception_type, explain, line_of
+from billing_mcp.sandbox.hints import add_hint
 from billing_mcp.sandbox.pool import Sandbox
 from billing_mcp.sandbox.shape import fit, to_json_value
 from billing_mcp.sandbox.source import HELP, RejectedError, Script, normalized, positional_arguments, prepare
 from billing_mcp.sandbox.stubs import help_text
-from billing_mcp.sandbox.typecheck import first_mistake, remark_on
+from billing_mcp.sandbox.typecheck import NOTHING_SAID, first_mistake, remark_on
 
 
 @dataclass(slots=True)
@@ -38,7 +39,8 @@ class ScriptProgram:
     source: str
     sandbox: Sandbox
     accounts: str = ""
-    _checked: bool = False
+    _diagnostics: str | None = None
+    """What the type checker says of it, once it has been asked."""
 
     async def run(self, host: Host) -> ProgramResult:
         """Lint the script, check its types before it may write, and run it."""
@@ -48,37 +50,40 @@ class ScriptProgram:
             script = prepare(self.source, host.registry, max_bytes=limits.code_bytes)
             value = await self._run(script, host, output)
         except RejectedError as rejected:
-            line = rejected.line if self._line(rejected.line) is not None else None
-            return ProgramResult(output=output.output, error=rejected.error, line=line, source=self._line(line))
+            source = self._line(rejected.line)
+            add_hint(rejected.error, source or "", remark_on(self._diagnostics, rejected.line), host.registry)
+            line = None if source is None else rejected.line
+            return ProgramResult(output=output.output, error=rejected.error, line=line, source=source)
         return ProgramResult(fit(to_json_value(value), limits.result_chars), output.output)
 
     async def _run(self, script: Script, host: Host, output: CollectString) -> Any:
-        check = not self._checked and (script.names_write or host.writable)
+        check = self._diagnostics is None and (script.names_write or host.writable)
         async with AsyncExitStack() as stack:
             session = await self.sandbox.open_session(stack, host, type_check=check)
             drive = _Drive(script, session, host, output, self.accounts)
             try:
                 await drive.start()
-                self._checked = self._checked or check
+                self._diagnostics = drive.diagnostics if check else self._diagnostics
                 return await drive.run()
             except BillingError as error:
                 raise RejectedError(error, drive.line) from None
             except MontyError as error:
                 failure = RejectedError(explain(error, drive.raised, self.sandbox.limits), line_of(error))
-        if isinstance(failure.error, ScriptFailed) and not self._checked:
-            await self._add_hint(failure, script, host)
+        if isinstance(failure.error, ScriptFailed) and self._diagnostics is None:
+            self._diagnostics = await self._check(script, host)
         raise failure
 
-    async def _add_hint(self, failure: RejectedError, script: Script, host: Host) -> None:
+    async def _check(self, script: Script, host: Host) -> str:
         """What the type checker says of a script that failed without having been checked."""
         async with AsyncExitStack() as stack:
             try:
                 session = await self.sandbox.open_session(stack, host, type_check=True)
                 await _Drive(script, session, host, CollectString(), "").feed()
             except MontyTypingError as error:
-                failure.error.hint = remark_on(error.display(), failure.line) or failure.error.hint
+                return error.display()
             except (MontyError, BillingError):
                 pass  # it fails before its first call, as we know, or no worker is free
+        return NOTHING_SAID
 
     def _line(self, line: int | None) -> str | None:
         lines = normalized(self.source).split("\n")
@@ -93,6 +98,7 @@ class _Drive:
     ) -> None:
         self.line: int | None = None
         self.raised: dict[str, BillingError] = {}
+        self.diagnostics = NOTHING_SAID
         self._script = script
         self._code = script.code.encode("utf-8", "replace")
         self._session = session
@@ -107,7 +113,8 @@ class _Drive:
         try:
             await self.feed()
         except MontyTypingError as error:
-            mistake = first_mistake(error.display())
+            self.diagnostics = error.display()
+            mistake = first_mistake(self.diagnostics, self._script.code, self._host.registry)
             if mistake is not None:
                 raise mistake from None
             self._snapshot = await self._bounded(

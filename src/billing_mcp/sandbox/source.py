@@ -1,41 +1,22 @@
-"""Owns reading a script before it runs: syntax, calls checked against the registry, habits mended.
-
-Agents write `await` by habit and end with an assignment or a `return`. The text is mended in
-place, never re-printed, so every line keeps its number.
-"""
+"""Owns reading a script before it runs: its text, its syntax, and its calls against the registry."""
 
 from __future__ import annotations
 
 import ast
+import textwrap
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from billing_mcp.domain.errors import BillingError, InvalidArgument
+from billing_mcp.domain.errors import BillingError, InvalidArgument, ScriptFailed
 from billing_mcp.kernel.invoke import unknown_function
 from billing_mcp.kernel.registry import NAMESPACE, Operation, Registry
+from billing_mcp.sandbox.edits import Edits
+from billing_mcp.sandbox.mending import mend
+from billing_mcp.sandbox.names import IMPORTABLE, Names
 
 HELP = f"{NAMESPACE}.help"
-_GATHER = "asyncio.gather"
-_RUN = "asyncio.run"
 
-PRELUDE = f"import {NAMESPACE}\n"
-ASYNC_PRELUDE = f"""import asyncio
-import {NAMESPACE}
-async def settled_by_billing(value):
-    return (await value) if type(value).__name__ == 'coroutine' else value
-async def gathered_by_billing(*values, return_exceptions=False):
-    results = []
-    for value in values:
-        try:
-            results.append(await settled_by_billing(value))
-        except Exception as error:
-            if not return_exceptions:
-                raise
-            results.append(error)
-    return results
-"""
-"""Billing functions answer at once; whoever awaits them, alone or gathered, gets the answer."""
+_FENCE = "```"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,95 +40,81 @@ class RejectedError(Exception):
 def prepare(source: str, registry: Registry, *, max_bytes: int) -> Script:
     """The script, ready to run. Raises RejectedError for what cannot work."""
     text = normalized(source)
-    tree = _parse(text, max_bytes)
-    names = _Names(tree)
-    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+    _check_size(text, max_bytes)
+    tree = parse(text)
+    names = Names(tree)
+    _check_imports(names)
+    for call in (node for node in names.nodes if isinstance(node, ast.Call)):
         _check_call(call, names, registry, text)
-    edits = _Edits(text)
-    mended_awaits = _mend_awaits(tree, names, edits)
-    _mend_generators(tree, edits)
-    _mend_value(tree, edits)
-    writes = any(name in registry and registry[name].writes for name in names.mentioned(tree))
-    return Script(ASYNC_PRELUDE if mended_awaits else PRELUDE, edits.apply(), writes)
+    _check_that_something_runs(tree)
+    edits = Edits(text)
+    prelude = mend(tree, names, edits)
+    writes = any(name in registry and registry[name].writes for name in names.mentioned())
+    return Script(prelude, edits.apply(), writes)
 
 
 def normalized(source: str) -> str:
-    """The script with the line ends that Python sees, and no others."""
-    return source.replace("\r\n", "\n").replace("\r", "\n")
+    """The script itself: its lines end as Python sees it, and no fence or indentation is around the whole."""
+    lines = source.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    written = [number for number, line in enumerate(lines) if line.strip()]
+    if len(written) > 1 and lines[written[0]].lstrip().startswith(_FENCE) and lines[written[-1]].strip() == _FENCE:
+        lines[written[0]] = lines[written[-1]] = ""
+    first = next((line for line in lines if line.strip() and not line.lstrip().startswith("#")), "")
+    text = "\n".join(lines)
+    return textwrap.dedent(text) if first.startswith((" ", "\t")) else text
 
 
-def _parse(text: str, max_bytes: int) -> ast.Module:
-    size = len(text.encode("utf-8", "replace"))
-    if size > max_bytes:
-        error = InvalidArgument(f"the script has {size} bytes, at most {max_bytes} are taken", code="script_too_long")
-        raise RejectedError(error, None)
+def parse(text: str) -> ast.Module:
+    """The tree of a script. Raises RejectedError for what is not Python."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return ast.parse(text)
     except SyntaxError as error:
-        problem = InvalidArgument(
-            f"the script is not Python: {error.msg}",
-            code="syntax_error",
-            hint="Send a plain Python script; within an f-string use other quotes than around it.",
-        )
+        problem = InvalidArgument(f"the script is not Python: {error.msg}", code="syntax_error")
         raise RejectedError(problem, error.lineno) from None
     except (ValueError, RecursionError, MemoryError):
         problem = InvalidArgument("the script cannot be parsed: NUL bytes or nested too deeply", code="syntax_error")
         raise RejectedError(problem, None) from None
 
 
-_BINDING = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.ExceptHandler | ast.MatchAs | ast.MatchStar
+def _check_size(text: str, max_bytes: int) -> None:
+    size = len(text.encode("utf-8", "replace"))
+    if size > max_bytes:
+        error = InvalidArgument(f"the script has {size} bytes, at most {max_bytes} are taken", code="script_too_long")
+        raise RejectedError(error, None)
 
 
-class _Names:
-    """What the script's names stand for: modules and functions of `billing` and `asyncio`."""
-
-    def __init__(self, tree: ast.Module) -> None:
-        self._aliases = {NAMESPACE: NAMESPACE}
-        rebound = set()
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                for name in node.names:
-                    self._aliases[name.asname or name.name.partition(".")[0]] = (
-                        name.name if name.asname else name.name.partition(".")[0]
-                    )
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                for name in node.names:
-                    self._aliases[name.asname or name.name] = f"{node.module}.{name.name}"
-            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                rebound.add(node.id)
-            elif isinstance(node, ast.arg):
-                rebound.add(node.arg)
-            elif isinstance(node, _BINDING) and node.name:
-                rebound.add(node.name)
-        for name_ in rebound:
-            self._aliases.pop(name_, None)
-
-    def full_name(self, node: ast.expr) -> str | None:
-        """The full dotted name behind an expression such as `billing.plan.change`."""
-        parts: list[str] = []
-        while isinstance(node, ast.Attribute):
-            parts.append(node.attr)
-            node = node.value
-        if not isinstance(node, ast.Name) or node.id not in self._aliases:
-            return None
-        return ".".join([self._aliases[node.id], *reversed(parts)])
-
-    def mentioned(self, tree: ast.Module) -> Iterator[str]:
-        """Every full name that the script mentions, called or not."""
-        for node in ast.walk(tree):
-            name = self.full_name(node) if isinstance(node, ast.Attribute | ast.Name) else None
-            if name:
-                yield name
-
-    def is_billing_call(self, node: ast.expr) -> bool:
-        """Whether the expression is a call of a billing function."""
-        name = self.full_name(node.func) if isinstance(node, ast.Call) else None
-        return name is not None and name.startswith(f"{NAMESPACE}.")
+def _check_imports(names: Names) -> None:
+    """A module that is not there is told first, unless the script is prepared for it."""
+    imports = [node for node in names.nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+    missing = [(node, name) for node in imports for name in _modules(node) if name.partition(".")[0] not in IMPORTABLE]
+    if missing:
+        tried = {id(node) for each in names.nodes if isinstance(each, ast.Try) for node in ast.walk(each)}
+        for node, name in missing:
+            if id(node) not in tried:
+                error = ScriptFailed(f"ModuleNotFoundError: No module named {name[:100]!r}")
+                raise RejectedError(error, node.lineno)
 
 
-def _check_call(call: ast.Call, names: _Names, registry: Registry, text: str) -> None:
+def _modules(node: ast.Import | ast.ImportFrom) -> list[str]:
+    return [name.name for name in node.names] if isinstance(node, ast.Import) else [node.module or "."]
+
+
+def _check_that_something_runs(tree: ast.Module) -> None:
+    """A script that ends in a definition, and calls nothing before, has forgotten its last line."""
+    definitions = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    last = tree.body[-1] if tree.body else None
+    others = (node for statement in tree.body if not isinstance(statement, definitions) for node in ast.walk(statement))
+    if isinstance(last, ast.FunctionDef | ast.AsyncFunctionDef) and not any(isinstance(n, ast.Call) for n in others):
+        positional = [*last.args.posonlyargs, *last.args.args]
+        needed = positional[: len(positional) - len(last.args.defaults)]
+        call = f"{last.name}({', '.join(f'{argument.arg}=...' for argument in needed)})"
+        error = ScriptFailed(f"nothing runs: {last.name} is defined and not called", hint=f"Add a last line: {call}")
+        raise RejectedError(error, last.lineno)
+
+
+def _check_call(call: ast.Call, names: Names, registry: Registry, text: str) -> None:
     name = names.full_name(call.func)
     if name is None or not name.startswith(f"{NAMESPACE}.") or name == HELP:
         return
@@ -168,14 +135,27 @@ def _check_call(call: ast.Call, names: _Names, registry: Registry, text: str) ->
 
 
 def _positional(operation: Operation, call: ast.Call, text: str) -> InvalidArgument:
-    edits = _Edits(text)
-    named = [
-        f"{parameter.name}={edits.text_of(argument)}"
-        for parameter, argument in zip(operation.parameters, call.args, strict=False)
-    ]
-    named += [edits.text_of(keyword) for keyword in call.keywords]
+    edits = Edits(text)
+    required = sum(parameter.required for parameter in operation.parameters)
+    match call:
+        case ast.Call(args=[ast.Dict(keys=keys, values=values)], keywords=[]) if all(_key(key) for key in keys):
+            named = [f"{_key(key)}={edits.text_of(value)}" for key, value in zip(keys, values, strict=True)]
+        case ast.Call(args=[arguments], keywords=[]) if required > 1:
+            named = [f"**{edits.text_of(arguments)}"]
+        case _:
+            known = zip(operation.parameters, call.args, strict=False)
+            named = [f"{parameter.name}={edits.text_of(argument)}" for parameter, argument in known]
+            named += [edits.text_of(keyword) for keyword in call.keywords]
     whole = ", ".join(named)
     return positional_arguments(operation.name, whole if len(whole) <= 500 else "account_id=...")
+
+
+def _key(key: ast.expr | None) -> str | None:
+    """The argument that a key of a dict names, in Python or in JavaScript."""
+    match key:
+        case ast.Constant(value=str() as name) | ast.Name(id=name):
+            return name
+    return None
 
 
 def positional_arguments(function: str, named: str) -> InvalidArgument:
@@ -183,113 +163,3 @@ def positional_arguments(function: str, named: str) -> InvalidArgument:
     return InvalidArgument(
         f"{function} takes its arguments by name", code="positional_argument", hint=f"Write {function}({named})."
     )
-
-
-def _mend_awaits(tree: ast.Module, names: _Names, edits: _Edits) -> bool:
-    mended = False
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Await) and names.is_billing_call(node.value):
-            edits.replace(node.lineno, node.col_offset, len("await"), "(    ")
-            edits.insert_after(node, ")")
-        elif isinstance(node, ast.Await):
-            edits.wrap(node.value, "settled_by_billing(", ")")
-            mended = True
-        elif isinstance(node, ast.Call) and names.full_name(node.func) == _GATHER:
-            edits.replace_node(node.func, "gathered_by_billing")
-            mended = True
-        elif isinstance(node, ast.Call) and names.full_name(node.func) == _RUN and node.args:
-            edits.wrap(node.args[0], "settled_by_billing(", ")")
-            mended = True
-    return mended
-
-
-def _mend_generators(tree: ast.Module, edits: _Edits) -> None:
-    """In the sandbox a generator expression is a list, so `next(x for x in xs)` needs an iterator."""
-    for node in ast.walk(tree):
-        match node:
-            case ast.Call(func=ast.Name(id="next"), args=[ast.GeneratorExp() as generator, *rest]):
-                # The span of an only argument is that of the call's own parentheses.
-                edits.wrap(generator, *(("iter", "") if rest else ("(iter", ")")))
-
-
-def _mend_value(tree: ast.Module, edits: _Edits) -> None:
-    """Let the script's value be its last expression, wherever the script put it."""
-    last = tree.body[-1] if tree.body else None
-    asynchronous = {node.name for node in tree.body if isinstance(node, ast.AsyncFunctionDef)}
-    match last:
-        case ast.Return(value=None):
-            edits.replace_node(last, "None")
-        case ast.Return():
-            edits.replace(last.lineno, last.col_offset, len("return"), "(".ljust(len("return")))
-            edits.insert_after(last, ")")
-        case ast.Assign(targets=[ast.Name() | ast.Tuple() as target]) if _is_plain(target):
-            edits.append(f"\n{ast.unparse(target)}")
-        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr()) | ast.AugAssign(target=ast.Name(id=name)):
-            edits.append(f"\n{name}")
-        case ast.Expr(value=ast.Call(func=ast.Name(id=name))) if name in asynchronous:
-            edits.insert_before(last, "await ")
-
-
-def _is_plain(target: ast.expr) -> bool:
-    return isinstance(target, ast.Name) or (
-        isinstance(target, ast.Tuple) and all(isinstance(item, ast.Name) for item in target.elts)
-    )
-
-
-class _Edits:
-    """Small replacements at places of the syntax tree, applied at once."""
-
-    def __init__(self, text: str) -> None:
-        self._data = text.encode("utf-8", "replace")
-        self._starts = [0]
-        for line in self._data.split(b"\n"):
-            self._starts.append(self._starts[-1] + len(line) + 1)
-        self._edits: list[tuple[int, int, int, bytes]] = []
-        self._tail = ""
-
-    def replace(self, line: int, column: int, length: int, text: str) -> None:
-        """Replace `length` bytes at a place."""
-        start = self._starts[line - 1] + column
-        self._edits.append((start, len(self._edits), start + length, text.encode()))
-
-    def text_of(self, node: ast.expr | ast.keyword) -> str:
-        """The text of a node."""
-        start, end = self._span(node)
-        return self._data[start:end].decode("utf-8", "replace")
-
-    def replace_node(self, node: ast.stmt | ast.expr, text: str) -> None:
-        """Replace a node."""
-        start, end = self._span(node)
-        self._edits.append((start, len(self._edits), end, text.encode()))
-
-    def insert_before(self, node: ast.stmt | ast.expr, text: str) -> None:
-        """Insert text where a node starts."""
-        self.replace(node.lineno, node.col_offset, 0, text)
-
-    def insert_after(self, node: ast.stmt | ast.expr, text: str) -> None:
-        """Insert text where a node ends."""
-        end = self._span(node)[1]
-        self._edits.append((end, len(self._edits), end, text.encode()))
-
-    def wrap(self, node: ast.expr, before: str, after: str) -> None:
-        """Put text around a node."""
-        self.insert_before(node, before)
-        self.insert_after(node, after)
-
-    def append(self, text: str) -> None:
-        """Put text at the very end."""
-        self._tail += text
-
-    def apply(self) -> str:
-        """The text with all edits."""
-        parts: list[bytes] = []
-        position = 0
-        for start, _, end, text in sorted(self._edits):
-            parts += [self._data[position:start], text]
-            position = end
-        parts.append(self._data[position:])
-        return b"".join(parts).decode("utf-8", "replace") + self._tail
-
-    def _span(self, node: ast.stmt | ast.expr | ast.keyword) -> tuple[int, int]:
-        end_line, end_column = node.end_lineno or node.lineno, node.end_col_offset or node.col_offset
-        return self._starts[node.lineno - 1] + node.col_offset, self._starts[end_line - 1] + end_column

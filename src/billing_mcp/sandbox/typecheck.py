@@ -6,13 +6,17 @@ when it fails. So a diagnostic counts only when it is a mistake whatever the val
 
 from __future__ import annotations
 
+import ast
 import builtins
 import json
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from billing_mcp.domain.errors import InvalidArgument
-from billing_mcp.sandbox.source import RejectedError
+from billing_mcp.kernel.registry import Registry
+from billing_mcp.sandbox.names import Names
+from billing_mcp.sandbox.source import RejectedError, parse
 
 _SURE_CODES = frozenset(
     {
@@ -28,37 +32,65 @@ _SURE_CODES = frozenset(
     }
 )
 _UNSURE_WORDS = re.compile(r"in union|__future__|possibly|^Unresolved attribute", re.IGNORECASE)
-_ONE_WRONG_VALUE = re.compile(r"function [a-z_]+ is incorrect: .* found (None|Literal\[[^,\]]*\])$")
+_ONE_WRONG_VALUE = re.compile(r"function [a-z_]+ is incorrect: .* found (?:(None)|Literal\[([^,\]]*)\])$")
+_REMARK_CHARS = 300
+_SHOWN_CHARS = 60
+NOTHING_SAID = "[]"
 _NAME = re.compile(r"Name `(\w+)`")
 
 
-def first_mistake(diagnostics_json: str) -> RejectedError | None:
-    """The first diagnostic that is a mistake for sure, if there is one."""
-    for code, message, line in _errors(diagnostics_json):
-        if _is_sure(code, message):
-            error = InvalidArgument(message, code="type_error", hint="billing.help(name) shows a function whole.")
-            return RejectedError(error, line)
+class _Diagnostic(NamedTuple):
+    code: str
+    message: str
+    line: int
+    column: int
+
+
+def first_mistake(diagnostics_json: str, code: str, registry: Registry) -> RejectedError | None:
+    """The first diagnostic of the code that is a mistake for sure, if there is one."""
+    for diagnostic in _errors(diagnostics_json):
+        if _is_sure(diagnostic):
+            error = _wrong_argument(diagnostic, code, registry)
+            return RejectedError(error or InvalidArgument(diagnostic.message, code="type_error"), diagnostic.line)
     return None
 
 
-def remark_on(diagnostics_json: str, line: int | None) -> str | None:
-    """What the checker says of the line at which a script has failed: a hint, sure or not."""
-    remarks = (f"{message.rstrip('.?')}." for _, message, at in _errors(diagnostics_json) if at == line)
-    return next(remarks, None)
+def remark_on(diagnostics_json: str | None, line: int | None) -> str:
+    """What the checker says of the line at which a script has failed, sure or not."""
+    found = _errors(diagnostics_json or NOTHING_SAID)
+    remarks = (f"{each.message.rstrip('.?')[:_REMARK_CHARS]}." for each in found if each.line == line)
+    return next(remarks, "")
 
 
-def _errors(diagnostics_json: str) -> Iterator[tuple[str, str, int]]:
+def _errors(diagnostics_json: str) -> Iterator[_Diagnostic]:
     for diagnostic in json.loads(diagnostics_json):
         if diagnostic["severity"] == "error":
             message = str(diagnostic["message"])
             name = _NAME.match(message)
             if name is None or not hasattr(builtins, name[1]):  # it does not know all builtins
-                yield str(diagnostic["code"]), message.replace("`", ""), int(diagnostic["location"]["row"])
+                at = diagnostic["location"]
+                text = message.replace("`", "")
+                yield _Diagnostic(str(diagnostic["code"]), text, int(at["row"]), int(at["column"]))
 
 
-def _is_sure(code: str, message: str) -> bool:
-    if code not in _SURE_CODES or _UNSURE_WORDS.search(message):
+def _is_sure(diagnostic: _Diagnostic) -> bool:
+    if diagnostic.code not in _SURE_CODES or _UNSURE_WORDS.search(diagnostic.message):
         return False
-    if code == "unresolved-import":
-        return "has no member" in message
-    return code != "invalid-argument-type" or _ONE_WRONG_VALUE.search(message) is not None
+    if diagnostic.code == "unresolved-import":
+        return "has no member" in diagnostic.message
+    return diagnostic.code != "invalid-argument-type" or _ONE_WRONG_VALUE.search(diagnostic.message) is not None
+
+
+def _wrong_argument(diagnostic: _Diagnostic, code: str, registry: Registry) -> InvalidArgument | None:
+    """The error of the function itself, when the diagnostic is about an argument of one of ours."""
+    value = _ONE_WRONG_VALUE.search(diagnostic.message)
+    if value is None:
+        return None
+    names = Names(parse(code))
+    for call in (node for node in names.nodes if isinstance(node, ast.Call)):
+        operation = registry.get(names.called(call))
+        for keyword in call.keywords:
+            at = (keyword.lineno, keyword.col_offset + 1)
+            if operation and keyword.arg and at == (diagnostic.line, diagnostic.column):
+                return operation.arguments.invalid(keyword.arg, (value[1] or value[2])[:_SHOWN_CHARS])
+    return None
