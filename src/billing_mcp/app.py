@@ -9,7 +9,7 @@ from datetime import datetime
 
 from billing_mcp.catalog.loader import default_catalog
 from billing_mcp.domain.clock import Clock, system_clock
-from billing_mcp.domain.errors import Unauthenticated
+from billing_mcp.domain.errors import BillingError, Unauthenticated
 from billing_mcp.kernel.answer import Answer
 from billing_mcp.kernel.execution import Executor, Request
 from billing_mcp.kernel.keys import authenticate
@@ -19,7 +19,8 @@ from billing_mcp.operations import REGISTRY
 from billing_mcp.sandbox.pool import Sandbox
 from billing_mcp.sandbox.script import ScriptProgram
 from billing_mcp.settings import Settings, parse_permissions
-from billing_mcp.store.engine import uninterrupted
+from billing_mcp.store.accounts import AccountRecord
+from billing_mcp.store.engine import TransactionAbortedError, uninterrupted
 from billing_mcp.store.store import Store
 
 LOCAL_PRINCIPAL = "local"
@@ -81,7 +82,7 @@ class App:
         self, principal: Principal, source: str, *, preview: bool = False, idempotency_key: str = ""
     ) -> Answer:
         """Execute a script."""
-        accounts = await uninterrupted(self._accounts_text(principal)) if "help" in source else ""
+        accounts = await self._accounts_text(principal) if "help" in source else ""
         program = ScriptProgram(_storable(source), self._sandbox, accounts)
         return await self.executor.execute(Request(program, principal, preview, idempotency_key))
 
@@ -100,11 +101,18 @@ class App:
         return await self.executor.execute(Request(program, principal, preview, idempotency_key))
 
     async def _accounts_text(self, principal: Principal) -> str:
-        async with self.store.read(self.clock()) as tx:
-            granted = [a for a in await tx.accounts.all() if principal.may_know(a.account_id)]
+        try:
+            every = await uninterrupted(self._accounts())
+        except (BillingError, TransactionAbortedError):
+            return "The accounts cannot be listed now."
+        granted = [a for a in every if principal.may_know(a.account_id)]
         shown = [f"  {account.account_id}  {account.name}" for account in granted[:_ACCOUNTS_LISTED]]
         more = f"\n  and {len(granted) - len(shown)} more" if len(granted) > len(shown) else ""
         return "Accounts:\n" + "\n".join(shown) + more if shown else "There is no account yet."
+
+    async def _accounts(self) -> list[AccountRecord]:
+        async with self.store.read(self.clock()) as tx:
+            return await tx.accounts.all()
 
 
 def _storable(text: str) -> str:

@@ -29,10 +29,10 @@ USER = "canary_user_e2b8"
 DATABASE = "canary_database_5c71"
 TEXT = "canary-text-of-an-exception-18fd"
 
-SECRETS = (FOLDER, ENVIRONMENT, NAME, PASSWORD)
+SECRETS = (FOLDER, ENVIRONMENT, NAME, PASSWORD, TEXT, USER, DATABASE, "SELECT", "INSERT")
 """What no log may hold."""
 
-INTERNALS = (TEXT, USER, DATABASE, "SELECT", "INSERT", "sqlite3", "asyncpg", "sqlalchemy", "billing_mcp", "Traceback")
+INTERNALS = ("sqlite3", "asyncpg", "sqlalchemy", "billing_mcp", "Traceback")
 """What besides neither a script nor an answer may hold."""
 
 PROBE = """

@@ -139,6 +139,8 @@ def _takes(annotation: Any) -> Takes:
 def _shown(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 64:
         return "an integer of more than 64 bits"
+    if isinstance(value, str) and len(value) > _SHOWN_VALUE_CHARS:
+        return f"{_shown(value[: _SHOWN_VALUE_CHARS - 2])}… ({len(value)} characters)"
     if isinstance(value, str | int | float | bool | date) or value is None:
         text = repr(value).encode("ascii", "backslashreplace").decode()
         return text if len(text) <= _SHOWN_VALUE_CHARS else f"{text[:_SHOWN_VALUE_CHARS]}… ({len(text)} characters)"

@@ -37,6 +37,8 @@ def explain(error: MontyError, raised: Mapping[str, BillingError], limits: Sandb
         return raised.get(error.display("msg")) or _own_mistake(error.display("type-msg"), limits)
     if isinstance(error, MontySyntaxError):
         return InvalidArgument(f"the sandbox cannot run this: {_short(error.display('msg'))}", code="syntax_error")
+    if isinstance(error, MontyCrashedError) and error.timed_out:  # in an operation that cannot be interrupted
+        return _too_long(limits)
     if isinstance(error, MontyCrashedError):
         return LimitExceeded("the script broke its sandbox and was stopped", code="sandbox_crashed")
     return ScriptFailed("the script's value cannot leave the sandbox", hint="Return dicts, lists, texts and numbers.")
@@ -52,8 +54,7 @@ def line_of(error: MontyError) -> int | None:
 def _own_mistake(text: str, limits: SandboxLimits) -> BillingError:
     """The error for an exception such as `KeyError: price`; limits arrive as exceptions too."""
     if text.startswith("TimeoutError: feed time limit exceeded"):
-        message = f"a script may compute for {limits.execution_s:g} s"
-        return LimitExceeded(message, code="time_limit", hint="Do less in one script.")
+        return _too_long(limits)
     if text.startswith("MemoryError: ") and f"> {limits.output_bytes} bytes" in text:
         message = f"a script may print {limits.output_bytes} bytes"
         return LimitExceeded(message, code="output_limit", hint="Print only what is needed.")
@@ -68,6 +69,11 @@ def _own_mistake(text: str, limits: SandboxLimits) -> BillingError:
     if "cannot suspend in this synchronous context" in text:
         return ScriptFailed("a billing function cannot be called from within map, filter, sorted or a key function")
     return ScriptFailed(_short(text))
+
+
+def _too_long(limits: SandboxLimits) -> LimitExceeded:
+    message = f"a script may compute for {limits.execution_s:g} s"
+    return LimitExceeded(message, code="time_limit", hint="Do less in one script.")
 
 
 def _short(text: str) -> str:

@@ -44,6 +44,7 @@ IMPORTABLE = frozenset(
 """The modules that there are in the sandbox."""
 
 _MODULES = ("asyncio", "collections", "itertools", "json", "math", "re", "time")
+_MAX_PARTS = 4
 _PARTS = {
     "collections": ("Counter", "defaultdict"),
     "dataclasses": ("dataclass",),
@@ -77,6 +78,8 @@ class Names:
         """The full dotted name behind an expression such as `billing.plan.change`."""
         parts: list[str] = []
         while isinstance(node, ast.Attribute):
+            if len(parts) == _MAX_PARTS:
+                return None
             parts.append(node.attr)
             node = node.value
         if not isinstance(node, ast.Name) or node.id not in self._aliases:

@@ -20,13 +20,13 @@ from pydantic_monty import (
     MontyTypingError,
 )
 
-from billing_mcp.domain.errors import BillingError, LimitExceeded, ScriptFailed
+from billing_mcp.domain.errors import BillingError, InvalidArgument, LimitExceeded, ScriptFailed
 from billing_mcp.kernel.execution import Host, ProgramResult
 from billing_mcp.kernel.registry import NAMESPACE
 from billing_mcp.sandbox.failure import exception_type, explain, line_of
 from billing_mcp.sandbox.hints import add_hint
 from billing_mcp.sandbox.pool import Sandbox
-from billing_mcp.sandbox.shape import fit, to_json_value
+from billing_mcp.sandbox.shape import LargeValueError, fitted_result, small_result
 from billing_mcp.sandbox.source import HELP, RejectedError, Script, normalized, positional_arguments, prepare
 from billing_mcp.sandbox.stubs import help_text
 from billing_mcp.sandbox.typecheck import NOTHING_SAID, first_mistake, remark_on
@@ -54,7 +54,11 @@ class ScriptProgram:
             add_hint(rejected.error, source or "", remark_on(self._diagnostics, rejected.line), host.registry)
             line = None if source is None else rejected.line
             return ProgramResult(output=output.output, error=rejected.error, line=line, source=source)
-        return ProgramResult(fit(to_json_value(value), limits.result_chars), output.output)
+        try:
+            result = small_result(value, limits.result_chars)
+        except LargeValueError:  # up to a second of computing
+            result = await asyncio.to_thread(fitted_result, value, limits.result_chars)
+        return ProgramResult(result, output.output)
 
     async def _run(self, script: Script, host: Host, output: CollectString) -> Any:
         check = self._diagnostics is None and (script.names_write or host.writable)
@@ -160,12 +164,15 @@ class _Drive:
         except LimitExceeded:
             raise
         except BillingError as error:
+            error.__traceback__ = error.__context__ = None  # they hold the arguments, of any size
             self.raised[str(error)] = error
             return cast("ExternalResult", {"exc_type": exception_type(error), "message": str(error)})
 
     def _help(self, snapshot: AsyncFunctionSnapshot) -> str:
         name = snapshot.args[0] if snapshot.args else snapshot.kwargs.get("name")
-        return help_text(self._host.registry, None if name is None else str(name), self._accounts)
+        if not (name is None or isinstance(name, str)):
+            raise InvalidArgument(f"{HELP} takes the name of a function", hint='Such as "billing.plan.change".')
+        return help_text(self._host.registry, name, self._accounts)
 
     async def _bounded(self, turn: Awaitable[AsyncSnapshot]) -> AsyncSnapshot:
         """Let the script go on. In a write transaction others wait for it, so its time is short.

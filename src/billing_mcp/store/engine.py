@@ -174,7 +174,8 @@ def _translate(error: DBAPIError) -> BillingError | TransactionAbortedError:
     if reason or error.connection_invalidated or (state or "").startswith(_UNREACHABLE_SQLSTATES):
         log.info("database_unavailable", kind=type(error.orig).__name__, sqlstate=state)
         return _unavailable(reason or "the database cannot be used right now")
-    log.error("database_error", kind=type(error.orig).__name__, sqlstate=state, exc_info=error)
+    sign = state or getattr(error.orig, "sqlite_errorname", None)
+    log.error("database_error", kind=type(error.orig).__name__, sign=sign, exc_info=error)
     return Internal("the database refused a statement; the server's log says why")
 
 
