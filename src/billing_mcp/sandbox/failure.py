@@ -19,7 +19,6 @@ from billing_mcp.kernel.limits import SandboxLimits
 
 _MESSAGE_CHARS = 1000
 _UNSUPPORTED = re.compile(r"NotImplementedError: The monty syntax parser does not yet support (.*)")
-_SCRIPT_FILE = "<python-input-1>"
 
 
 def exception_type(error: BillingError) -> str:
@@ -44,10 +43,11 @@ def explain(error: MontyError, raised: Mapping[str, BillingError], limits: Sandb
     return ScriptFailed("the script's value cannot leave the sandbox", hint="Return dicts, lists, texts and numbers.")
 
 
-def line_of(error: MontyError) -> int | None:
-    """The innermost line of the script itself."""
+def line_of(error: MontyError, *, fed_before: int) -> int | None:
+    """The innermost line of the script itself, before which so many other pieces were fed."""
     frames = error.traceback() if isinstance(error, MontyRuntimeError | MontySyntaxError) else []
-    lines = [frame.line for frame in frames if frame.filename == _SCRIPT_FILE]
+    file = f"<python-input-{fed_before}>"
+    lines = [frame.line for frame in frames if frame.filename == file]
     return lines[-1] if lines else None
 
 

@@ -51,6 +51,8 @@ def mend(tree: ast.Module, names: Names, edits: Edits) -> str:
 
 def _mend_awaits(tree: ast.Module, names: Names, edits: Edits) -> bool:
     mended = False
+    if not (names.uses("asyncio") or any(isinstance(n, ast.Await | ast.AsyncFunctionDef) for n in names.nodes)):
+        return mended
     for node in names.nodes:
         called = names.called(node)
         if isinstance(node, ast.Await) and names.called(node.value).startswith(f"{NAMESPACE}."):

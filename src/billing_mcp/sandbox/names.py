@@ -44,6 +44,7 @@ IMPORTABLE = frozenset(
 """The modules that there are in the sandbox."""
 
 _MODULES = ("asyncio", "collections", "itertools", "json", "math", "re", "time")
+_BUILTINS = frozenset(dir(builtins))
 _MAX_PARTS = 4
 _PARTS = {
     "collections": ("Counter", "defaultdict"),
@@ -66,7 +67,7 @@ class Names:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 self._aliases |= _imported(node)
         bound = set(_bound(self.nodes))
-        missing = self._used() - bound - self._aliases.keys() - set(dir(builtins))
+        missing = self._used() - bound - self._aliases.keys() - _BUILTINS
         self.forgotten = [line for name in sorted(missing) for line in self._import_of(name)]
         """The imports that the script needs and has left out."""
         for name in bound:
@@ -85,6 +86,10 @@ class Names:
         if not isinstance(node, ast.Name) or node.id not in self._aliases:
             return None
         return ".".join([self._aliases[node.id], *reversed(parts)])
+
+    def uses(self, module: str) -> bool:
+        """Whether the script imports the module, or something of it, or should have."""
+        return any(name.partition(".")[0] == module for name in self._aliases.values())
 
     def mentioned(self) -> Iterator[str]:
         """Every full name that the script mentions, called or not."""

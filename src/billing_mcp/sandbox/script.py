@@ -64,7 +64,7 @@ class ScriptProgram:
         check = self._diagnostics is None and (script.names_write or host.writable)
         async with AsyncExitStack() as stack:
             session = await self.sandbox.open_session(stack, host, type_check=check)
-            drive = _Drive(script, session, host, output, self.accounts)
+            drive = _Drive(script, session, host, output, self.accounts, checked=check)
             try:
                 await drive.start()
                 self._diagnostics = drive.diagnostics if check else self._diagnostics
@@ -72,7 +72,9 @@ class ScriptProgram:
             except BillingError as error:
                 raise RejectedError(error, drive.line) from None
             except MontyError as error:
-                failure = RejectedError(explain(error, drive.raised, self.sandbox.limits), line_of(error))
+                failure = RejectedError(
+                    explain(error, drive.raised, self.sandbox.limits), line_of(error, fed_before=drive.fed_before)
+                )
         if isinstance(failure.error, ScriptFailed) and self._diagnostics is None:
             self._diagnostics = await self._check(script, host)
         raise failure
@@ -82,7 +84,7 @@ class ScriptProgram:
         async with AsyncExitStack() as stack:
             try:
                 session = await self.sandbox.open_session(stack, host, type_check=True)
-                await _Drive(script, session, host, CollectString(), "").feed()
+                await _Drive(script, session, host, CollectString(), "", checked=True).feed()
             except MontyTypingError as error:
                 return error.display()
             except (MontyError, BillingError):
@@ -98,13 +100,22 @@ class _Drive:
     """One run of a script in one session."""
 
     def __init__(
-        self, script: Script, session: AsyncMontySession, host: Host, output: CollectString, accounts: str
+        self,
+        script: Script,
+        session: AsyncMontySession,
+        host: Host,
+        output: CollectString,
+        accounts: str,
+        *,
+        checked: bool,
     ) -> None:
         self.line: int | None = None
         self.raised: dict[str, BillingError] = {}
         self.diagnostics = NOTHING_SAID
         self._script = script
-        self._code = script.code.encode("utf-8", "replace")
+        self._joined = None if checked else script.joined  # what the checker says is of the script's own columns
+        self._code = (self._joined or script.code).encode("utf-8", "replace")
+        self.fed_before = 0 if self._joined else 1
         self._session = session
         self._host = host
         self._output = output
@@ -127,10 +138,12 @@ class _Drive:
 
     async def feed(self) -> None:
         """The same; raises MontyTypingError for all that the type checker says."""
-        snapshot = await self._session.feed_start(self._script.prelude)
-        while not isinstance(snapshot, MontyComplete):
-            snapshot = await snapshot.resume_auto()
-        snapshot = await self._bounded(self._session.feed_start(self._script.code, print_callback=self._output))
+        code = self._joined or self._script.code
+        if self._joined is None:
+            snapshot = await self._session.feed_start(self._script.prelude)
+            while not isinstance(snapshot, MontyComplete):
+                snapshot = await snapshot.resume_auto()
+        snapshot = await self._bounded(self._session.feed_start(code, print_callback=self._output))
         while isinstance(snapshot, AsyncFunctionSnapshot) and snapshot.function_name == "import_stubs":
             snapshot = await self._bounded(snapshot.resume_auto())  # the checker asks for a module's types
         self._snapshot = snapshot

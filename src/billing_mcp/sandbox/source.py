@@ -16,6 +16,7 @@ from billing_mcp.sandbox.names import IMPORTABLE, Names
 
 HELP = f"{NAMESPACE}.help"
 
+_JOINED_CHARS = 4000
 _FENCE = "```"
 
 
@@ -26,6 +27,8 @@ class Script:
     prelude: str
     code: str
     names_write: bool
+    joined: str | None = None
+    """Prelude and text in one, the lines of the text where they were, if that can be."""
 
 
 class RejectedError(Exception):
@@ -50,7 +53,8 @@ def prepare(source: str, registry: Registry, *, max_bytes: int) -> Script:
     edits = Edits(text)
     prelude = mend(tree, names, edits)
     writes = any(name in registry and registry[name].writes for name in names.mentioned())
-    return Script(prelude, edits.apply(), writes)
+    code = edits.apply()
+    return Script(prelude, code, writes, _joined(prelude, code))
 
 
 def normalized(source: str) -> str:
@@ -76,6 +80,19 @@ def parse(text: str) -> ast.Module:
     except (ValueError, RecursionError, MemoryError):
         problem = InvalidArgument("the script cannot be parsed: NUL bytes or nested too deeply", code="syntax_error")
         raise RejectedError(problem, None) from None
+
+
+def _joined(prelude: str, code: str) -> str | None:
+    """What the sandbox is fed takes a round trip each time, so the imports go on the script's own first line."""
+    lines = prelude.splitlines()
+    if len(code) > _JOINED_CHARS or "__future__" in code or any(line.startswith((" ", "async ")) for line in lines):
+        return None
+    joined = "".join(f"{line}; " for line in lines) + code
+    try:
+        ast.parse(joined)
+    except (SyntaxError, ValueError):  # the first line begins a block
+        return None
+    return joined
 
 
 def _check_size(text: str, max_bytes: int) -> None:
