@@ -17,13 +17,15 @@ for account_id in account_ids:
     for charge in charges:
         amount = Decimal(charge["amount"])
         if abs(amount - usual) * 4 > usual:
-            unusual.append({
-                "account_id": account_id,
-                "when": charge["effective_at"][:10],
-                "amount": charge["amount"],
-                "usual": str(usual),
-                "what": charge["description"],
-            })
+            unusual.append(
+                {
+                    "account_id": account_id,
+                    "when": charge["effective_at"][:10],
+                    "amount": charge["amount"],
+                    "usual": str(usual),
+                    "what": charge["description"],
+                }
+            )
 
 print(len(unusual), "charges differ by more than a quarter from the median of their account")
 unusual

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import tomllib
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
@@ -73,3 +75,22 @@ def test_every_dependency_is_pinned_by_name_and_version_alone() -> None:
     assert all(re.fullmatch(r"[a-z0-9._-]+==[0-9][\w.]*", line) for line in constraints)
     pinned = {line.partition("==")[0] for line in constraints}
     assert {re.split(r"[\[<>=]", each)[0] for each in wanted} <= pinned
+
+
+def links_in(text: str) -> list[str]:
+    """Where the badges lead."""
+    return re.findall(r"\]\((https://[^)]+)\)$", text, re.MULTILINE)
+
+
+def test_the_install_links_of_the_readme_start_the_server() -> None:
+    cursor, vscode = links_in(generated.section(README, "links"))
+
+    query = parse_qs(urlsplit(cursor).query)
+    assert query["name"] == ["billing"]
+    assert json.loads(base64.b64decode(query["config"][0])) == generated.SERVER
+    link = parse_qs(urlsplit(vscode).query)["url"][0]
+    assert link.startswith("vscode:mcp/install?")
+    assert json.loads(unquote(link.partition("?")[2])) == {"name": "billing", **generated.SERVER}
+
+
+# In the repo, first: assert generated.section(README, "links") == generated.install_links(), REWRITE

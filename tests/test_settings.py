@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from billing_mcp.app import clock_of
 from billing_mcp.domain.clock import system_clock
+from billing_mcp.kernel.limits import JailMode
 from billing_mcp.kernel.principal import Permission
 from billing_mcp.settings import Settings, default_database, parse_permissions
 
@@ -47,7 +48,8 @@ def test_every_setting_is_read_from_its_environment_variable(monkeypatch: pytest
         "now": "2026-03-12T10:00:00Z",
         "execution_s": "1.5", "wall_s": "2.5", "wall_after_write_s": "3.5", "execution_after_write_s": "4.5",
         "memory_mb": "9", "calls": "8", "code_kb": "7", "output_kb": "6", "result_chars": "555", "workers": "4",
-        "host": "0.0.0.0", "port": "1234", "allowed_hosts": "a,b", "allowed_origins": "c", "json_response": "true",
+        "host": "10.0.0.1", "port": "1234", "allowed_hosts": "a,b", "allowed_origins": "c", "json_response": "true",
+        "jail": "require",
     }  # fmt: skip
     assert set(given) == set(Settings.model_fields)
     for name, value in given.items():
@@ -59,7 +61,8 @@ def test_every_setting_is_read_from_its_environment_variable(monkeypatch: pytest
     assert settings.key is not None
     assert settings.key.get_secret_value() == "bmcp_a_b"
     assert settings.now == datetime(2026, 3, 12, 10, tzinfo=UTC)
-    assert (settings.host, settings.port, settings.json_response) == ("0.0.0.0", 1234, True)
+    assert (settings.host, settings.port, settings.json_response) == ("10.0.0.1", 1234, True)
+    assert settings.jail is JailMode.REQUIRE
     assert (settings.allowed_hosts, settings.allowed_origins) == ("a,b", "c")
     limits, sandbox = settings.limits(), settings.sandbox_limits()
     assert (limits.wall_s, limits.wall_after_write_s, limits.sandbox_after_write_s, limits.calls) == (2.5, 3.5, 4.5, 8)

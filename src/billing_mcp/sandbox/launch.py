@@ -23,7 +23,7 @@ _SIGKILL = 9
 _SECCOMP_MODE_FILTER = 2
 _LANDLOCK_RESTRICT_SELF = 446  # the system call's number, on every architecture
 _READ_WRITE, _PRIVATE_ANONYMOUS_NOREPLACE = 0x1 | 0x2, 0x2 | 0x20 | 0x100000
-_PAGE = 4096
+_PAGE = 65536  # the largest that Linux has
 _STDERR = 2
 
 
@@ -118,7 +118,7 @@ def _probe(tries: dict[str, Callable[[], object]], failed: dict[str, str]) -> No
 def _place(libc: ctypes.CDLL, address: int, path: bytes) -> None:
     """Write the path to that address, the only one from which the filter lets `execve` read a path."""
     libc.mmap.restype = ctypes.c_void_p
-    page, size = address - address % _PAGE, 3 * _PAGE
+    page, size = address - address % _PAGE, 2 * _PAGE
     where = (
         ctypes.c_void_p(page),
         ctypes.c_size_t(size),
