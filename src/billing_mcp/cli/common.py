@@ -6,7 +6,7 @@ Exit codes: 1 failed, 2 usage, 3 refused, 4 unavailable, 130 interrupted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing, contextmanager
 from typing import Annotated, Any, TypeVar
 
@@ -56,10 +56,11 @@ def settings_with(**overrides: Any) -> Settings:
         raise InvalidArgument(f"{name}: {problem['msg']}; got {problem['input']!r}", field=name) from None
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
+def run(work: Coroutine[Any, Any, T], *, loop: Callable[[], asyncio.AbstractEventLoop] | None = None) -> T:
     """Run a command's work; what goes wrong ends in one line on standard error and an exit code."""
-    with errors_as_exit_codes(), closing(work):  # closed: an interrupt may come before it has started
-        return asyncio.run(work)
+    # closed: an interrupt may come before it has started
+    with errors_as_exit_codes(), closing(work), asyncio.Runner(loop_factory=loop) as runner:
+        return runner.run(work)
 
 
 @contextmanager

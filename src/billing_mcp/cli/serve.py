@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,6 +15,7 @@ import typer
 from billing_mcp import terminal
 from billing_mcp.cli.common import Database, run, settings_with
 from billing_mcp.faces.mcp import build_stdio_server
+from billing_mcp.faces.stdio import serve_stdio
 from billing_mcp.settings import Settings
 
 if TYPE_CHECKING:
@@ -91,7 +94,16 @@ def serve(
         else:
             await _serve_stdio(settings)
 
-    run(work())
+    run(work(), loop=_fast_loop())
+
+
+def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """A loop that takes a third less for each of the many small steps of a call; Windows has none."""
+    if sys.platform == "win32":
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
 
 
 async def _serve_stdio(settings: Settings) -> None:
@@ -100,7 +112,7 @@ async def _serve_stdio(settings: Settings) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if sys.stdin.isatty():
         terminal.error_console().print("Waiting for an MCP client on standard input; Ctrl-C ends.")
-    await build_stdio_server(settings).run_stdio_async()
+    await serve_stdio(build_stdio_server(settings))
 
 
 async def _serve_http(settings: Settings) -> None:

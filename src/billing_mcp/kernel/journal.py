@@ -15,7 +15,7 @@ from billing_mcp.store.store import Store
 
 log = structlog.get_logger()
 
-_GATHER_S = 0.1
+_GATHER_S = 0.5
 
 
 class Journal:
