@@ -78,6 +78,7 @@ class Settings(BaseSettings):
     output_kb: int = Field(100, ge=1, le=10_240)
     result_chars: int = Field(24_000, ge=200, le=10_000_000)
     workers: int = Field(4, ge=1, le=256)
+    scripts_per_worker: int | None = Field(None, ge=1)
     jail: JailMode = JailMode.AUTO
 
     def limits(self) -> Limits:
@@ -95,6 +96,7 @@ class Settings(BaseSettings):
             output_bytes=self.output_kb * 1024,
             result_chars=self.result_chars,
             workers=self.workers,
+            scripts_per_worker=self.scripts_per_worker,
         )
 
     @property

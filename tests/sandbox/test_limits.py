@@ -210,3 +210,17 @@ class TestTheWorkers:
             with pytest.raises(Conflict) as caught:
                 await Agent(sandbox).run(GET)
         assert caught.value.code == "server_busy"
+
+
+async def test_a_worker_may_be_given_one_script_only() -> None:
+    for limit, processes in ((1, 3), (None, 1)):
+        sandbox = Sandbox(SandboxLimits(workers=1, scripts_per_worker=limit))
+        await sandbox.start()
+        seen = set()
+        for _ in range(3):
+            async with AsyncExitStack() as stack:
+                session = await sandbox.open_session(stack, FakeHost(), type_check=False)
+                await session.feed_run("1")
+                seen.add(session.worker_pid)
+        await sandbox.close()
+        assert len(seen) == processes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
@@ -287,3 +288,19 @@ async def test_a_store_that_was_closed_can_be_opened_again(database: str) -> Non
             with pytest.raises(NotFound):
                 await tx.accounts.get(ACCOUNT)
         await store.close()
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_file_that_was_taken_away_takes_no_changes(sqlite: str, sqlite_store: Store, replaced: bool) -> None:
+    elsewhere = shutil.move(sqlite, f"{sqlite}.elsewhere")
+    if replaced:
+        shutil.copy(elsewhere, sqlite)
+
+    with pytest.raises(Unavailable, match="gone") as refused:
+        async with sqlite_store.write(NOW):
+            pass
+
+    assert refused.value.code == "database_unavailable"
+    shutil.move(elsewhere, sqlite)
+    async with sqlite_store.write(NOW):
+        pass

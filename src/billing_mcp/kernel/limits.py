@@ -28,6 +28,7 @@ class SandboxLimits:
     output_bytes: int = 100 * 1024
     result_chars: int = 24_000
     workers: int = 4
+    scripts_per_worker: int | None = None
 
 
 class JailMode(StrEnum):

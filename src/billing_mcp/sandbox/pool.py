@@ -51,8 +51,13 @@ class Sandbox:
             max_processes=self.limits.workers,
             checkout_timeout=self.limits.wall_s / 3,
             request_timeout=self.limits.wall_s + _GRACE_S,
+            max_checkouts_per_worker=self.limits.scripts_per_worker,
         )
-        await self._pool.__aenter__()
+        try:
+            await self._pool.__aenter__()
+        except BaseException:
+            self._jail.close()
+            raise
 
     async def close(self) -> None:
         """Stop the workers."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -87,6 +88,34 @@ def check_place(url: URL) -> None:
         path = Path(url.database)
         if path.is_dir() or not path.parent.is_dir():
             raise _unavailable(_REASONS["unable to open database file"])
+
+
+class DatabaseFile:
+    """A SQLite file by its identity: who has it open goes on writing when it is gone, for nobody."""
+
+    def __init__(self, url: URL) -> None:
+        self._path = url.database if url.get_backend_name() == "sqlite" else None
+        self._identity: tuple[int, int] | None = None
+
+    def remember(self) -> None:
+        """The file that is there now is the one."""
+        self._identity = self._seen()
+
+    def check(self) -> None:
+        """Raise Unavailable when it is another one, or none."""
+        if self._identity is not None and self._seen() != self._identity:
+            raise Unavailable(
+                "the database file is gone, or another one is in its place",
+                code="database_unavailable",
+                hint="Put it back if you can, and start the server again.",
+            )
+
+    def _seen(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._path) if self._path else None  # noqa: PTH116 - for each write
+        except OSError:
+            return None
+        return (found.st_dev, found.st_ino) if found else None
 
 
 def create_writer(url: URL) -> AsyncEngine:

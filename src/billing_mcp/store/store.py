@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from billing_mcp.store.accounts import Accounts
 from billing_mcp.store.changes import ChangeLog
 from billing_mcp.store.engine import (
+    DatabaseFile,
     busy,
     check_place,
     connected,
@@ -73,6 +74,7 @@ class Store:
     def __init__(self, url: URL) -> None:
         self.url = url
         self._writer = create_writer(url)
+        self._file = DatabaseFile(url)
         sqlite = url.get_backend_name() == "sqlite"
         self._snapshots = Snapshots(create_sqlite_reader(url, size=_READERS), size=_READERS) if sqlite else None
         # SQLite has one writer: waiting here is fair, waiting in the database is a lottery.
@@ -93,6 +95,7 @@ class Store:
                 await require_schema(store._writer)
             else:
                 await ensure_sqlite_schema(store._snapshots, store._writer)
+            store._file.remember()
         except BaseException:
             await store.close()
             raise
@@ -140,6 +143,7 @@ class Store:
 
     @asynccontextmanager
     async def _write(self, now: datetime) -> AsyncIterator[Transaction]:
+        self._file.check()
         async with connected(self._writer) as connection:
             await connection.begin()
             transaction = Transaction(connection, now, writable=True)
