@@ -57,12 +57,14 @@ class _Opening:
         if not self._begun:
             self._task.cancel()
         await asyncio.wait([self._task])
+        if not self._task.cancelled():
+            self._task.exception()  # it has been logged
 
     async def _open(self) -> App:
         with suppress(TimeoutError):  # a moment for the handshake: a thread that imports slows it down
             await asyncio.wait_for(self._wanted.wait(), _HEAD_START_S)
         self._begun = True
-        # Here and nowhere else an import is put off: it takes longer than all that is before it.
+        # This import is put off on purpose: it takes as long as all that is before it.
         module = await asyncio.to_thread(import_module, "billing_mcp.app")
         try:
             app: App = await self._stack.enter_async_context(module.App.open(self._settings))
