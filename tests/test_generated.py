@@ -6,10 +6,7 @@ import base64
 import json
 import re
 import tomllib
-from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
-
-import pytest
 
 from billing_mcp import __version__
 from billing_mcp.settings import Settings
@@ -40,14 +37,6 @@ def test_the_readme_opens_with_one_line_for_the_demo_and_one_for_the_tests() -> 
     assert demo.count("\n") == tests.count("\n") == 1
     assert demo.strip().endswith("billing-mcp demo")
     assert "pytest" in tests
-
-
-@pytest.mark.parametrize("block", blocks("json"))
-def test_every_client_configuration_in_the_readme_starts_the_server(block: str) -> None:
-    configuration: dict[str, Any] = json.loads(block)
-    (servers,) = configuration.values()
-    assert servers["billing"]["command"] == "billing-mcp"
-    assert servers["billing"]["args"] == ["serve"]
 
 
 def test_every_setting_in_the_readme_exists() -> None:

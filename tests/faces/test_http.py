@@ -33,7 +33,8 @@ from tests.faces.server import (
 
 ERAS = pytest.mark.parametrize("era", ["legacy", "2026-07-28"])
 BINDS = pytest.mark.parametrize("host", ["127.0.0.1", "::1", "0.0.0.0"])  # noqa: S104
-SLEEPY = f"import time\nb = {BALANCE}\nn = 0\nfor i in range(3_000_000):\n    n += i\nb"
+SLOW = f"b = {BALANCE}\nn = 0\nfor i in range(30_000_000):\n    n += i\nb"
+"""Takes about two seconds."""
 
 
 def call(code: str) -> dict[str, Any]:
@@ -277,8 +278,8 @@ async def test_a_client_that_hangs_up_mid_call_leaves_the_whole_effect_or_none(d
 
 async def test_who_is_told_to_end_answers_first_what_it_has_begun(demo: str) -> None:
     key, _ = make_key(demo)
-    async with serving(demo) as server:
-        under_way = asyncio.create_task(post(server, key=key, body=call(SLEEPY)))
+    async with serving(demo, BILLING_MCP_EXECUTION_S="60", BILLING_MCP_WALL_S="60") as server:
+        under_way = asyncio.create_task(post(server, key=key, body=call(SLOW)))
         while (await post(server, key=key)).status_code != 200:
             pass
         status = await server.stop()

@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -206,6 +207,31 @@ async def test_nothing_but_messages_is_on_standard_output_whatever_is_printed(de
     assert lines
     assert all(json.loads(line)["jsonrpc"] == "2.0" for line in lines)
     assert "Traceback" not in server.stderr
+
+
+def test_what_a_library_prints_does_not_reach_the_client(demo: str) -> None:
+    chatty = "import os, billing_mcp.kernel.execution as e; old = e.new_id\n"
+    chatty += "e.new_id = lambda now: (print('stray'), os.write(1, b'stray\\n'), old(now))[2]\n"
+    chatty += "from billing_mcp.cli import main; main()"
+    messages = "".join(json.dumps(message) + "\n" for message in _handshake_and_call("1 + 1"))
+    server = subprocess.Popen(
+        [sys.executable, "-c", chatty, "serve", "--database", demo],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    with server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        server.stdin.write(messages)
+        server.stdin.flush()
+        lines = [server.stdout.readline(), server.stdout.readline()]
+        rest, errors = server.communicate(timeout=60)
+
+    assert all(json.loads(line)["jsonrpc"] == "2.0" for line in (*lines, *rest.splitlines()))
+    assert errors.count("stray") == 2
 
 
 def _handshake_and_call(code: str) -> list[dict[str, Any]]:
