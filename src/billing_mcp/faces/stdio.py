@@ -1,28 +1,75 @@
-"""Owns standard output as the wire: whatever else is printed goes to standard error."""
+"""Owns standard input and output as the wire: whatever else is printed goes to standard error.
+
+The SDK hands each line that it reads or writes to a thread, which takes longer than the line.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import select
+import stat
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
 
 import anyio
 from mcp.server.mcpserver import MCPServer
 from mcp.server.stdio import stdio_server
 
-_OUT, _ERROR = 1, 2
+_IN, _OUT, _ERROR = 0, 1, 2
 _AT_ONCE_BYTES = getattr(select, "PIPE_BUF", 0)
+_CHUNK_BYTES = 65_536
+
+TextFile = anyio.AsyncFile[str]
 
 
 async def serve_stdio(server: MCPServer[Any]) -> None:
     """Serve one client until standard input ends."""
     lowlevel = server._lowlevel_server  # noqa: SLF001 - as its own run_stdio_async does
-    with _wire() as wire:
-        async with stdio_server(stdout=cast("anyio.AsyncFile[str]", wire)) as (messages, answers):
-            await lowlevel.run(messages, answers, lowlevel.create_initialization_options())
+    async with _lines() as lines:
+        with _wire() as wire:
+            async with stdio_server(cast("TextFile | None", lines), cast("TextFile", wire)) as (messages, answers):
+                await lowlevel.run(messages, answers, lowlevel.create_initialization_options())
+
+
+@asynccontextmanager
+async def _lines() -> AsyncIterator[AsyncIterator[str] | None]:
+    """The lines that come in, if they come through a pipe; None leaves them to the SDK.
+
+    In the block nobody else reads from the pipe: a process that we start finds its input empty.
+    """
+    mode = os.fstat(_IN).st_mode
+    if sys.platform == "win32" or not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+        yield None
+        return
+    private = os.dup(_IN)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, _IN)
+    os.close(empty)
+    reader = asyncio.StreamReader()
+    pipe = os.fdopen(private, "rb", buffering=0)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), pipe
+    )
+    try:
+        yield _split(reader)
+    finally:
+        transport.close()
+
+
+async def _split(reader: asyncio.StreamReader) -> AsyncIterator[str]:
+    """Lines of any length; what comes after the last line's end is one, too."""
+    pieces: list[bytes] = []
+    while chunk := await reader.read(_CHUNK_BYTES):
+        *whole, rest = chunk.split(b"\n")
+        for line in whole:
+            yield b"".join((*pieces, line)).decode("utf-8", "replace")
+            pieces.clear()
+        pieces.append(rest)
+    if any(pieces):
+        yield b"".join(pieces).decode("utf-8", "replace")
 
 
 @contextmanager
@@ -40,7 +87,7 @@ def _wire() -> Iterator[_Wire]:
 
 
 class _Wire:
-    """Writes short messages at once: to hand one to a thread, as the SDK does, takes longer than to write it."""
+    """Writes a short message at once when the pipe is free."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
