@@ -6,6 +6,7 @@ import shutil
 import socket
 import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def test_an_old_schema_is_noted_and_not_touched(cli: Cli, tmp_path: Path) -> Non
     file.touch()
 
     assert findings(cli, str(file))["migrations"]["verdict"] == "note"
-    with sqlite3.connect(file) as connection:
+    with closing(sqlite3.connect(file)) as connection:
         assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
 
 
