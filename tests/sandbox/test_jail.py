@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from pydantic_monty import AsyncMontySession, MontyError
 
 from billing_mcp.domain.errors import Unavailable
 from billing_mcp.kernel.limits import JailMode, SandboxLimits
-from billing_mcp.sandbox.jail import PARTS, build, visible
+from billing_mcp.sandbox.jail import PARTS, build
 from billing_mcp.sandbox.pool import Sandbox
 from tests.sandbox.agent import FakeHost
 
@@ -67,6 +68,13 @@ def run(module: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]
     """Run a module of the tests. Through pipes: a jailed process writes to no file."""
     command = [sys.executable, "-m", f"tests.sandbox.{module}", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def visible(pid: int) -> dict[str, int]:
+    """What /proc shows of a worker's jail: `NoNewPrivs`, `Seccomp` (2: filtered), `Seccomp_filters`. Not its files."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    rows = re.findall(r"^(NoNewPrivs|Seccomp\w*):\s+(\d+)$", status, re.MULTILINE)
+    return {name: int(value) for name, value in rows}
 
 
 def ended(pid: int) -> bool:

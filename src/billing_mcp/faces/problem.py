@@ -9,16 +9,12 @@ from starlette.responses import Response
 from billing_mcp.domain.errors import (
     BillingError,
     Conflict,
-    InvalidArgument,
-    PermissionDenied,
     Unauthenticated,
     Unavailable,
 )
 
 _STATUSES: dict[type[BillingError], int] = {
-    InvalidArgument: 400,
     Unauthenticated: 401,
-    PermissionDenied: 403,
     Conflict: 503,
     Unavailable: 503,
 }

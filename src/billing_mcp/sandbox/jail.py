@@ -7,7 +7,6 @@ becomes the sandbox. What is in force is not assumed but tried, by a process tha
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import shlex
 import signal
@@ -93,13 +92,6 @@ def build(mode: JailMode, *, memory_bytes: int) -> Jail:
         jail.close()
         return _none(f"the sandbox does not start in it: {error}")
     return jail
-
-
-def visible(pid: int) -> dict[str, int]:
-    """What /proc shows of a worker's jail: `NoNewPrivs`, `Seccomp` (2: filtered), `Seccomp_filters`. Not its files."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    rows = re.findall(r"^(NoNewPrivs|Seccomp\w*):\s+(\d+)$", status, re.MULTILINE)
-    return {name: int(value) for name, value in rows}
 
 
 def _none(why: str) -> Jail:

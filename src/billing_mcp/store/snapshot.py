@@ -56,7 +56,8 @@ class Snapshots:
     async def acquire(self) -> None:
         """Wait for a connection. Raises Conflict when none becomes free."""
         try:
-            await asyncio.wait_for(self._free.acquire(), POOL_WAIT_S)
+            async with asyncio.timeout(POOL_WAIT_S):
+                await self._free.acquire()
         except TimeoutError:
             raise busy() from None
 
