@@ -196,6 +196,7 @@ async def test_a_caller_that_goes_away_leaves_the_whole_effect_or_none(world: Wo
     await asyncio.wait([task], timeout=delay_s)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+    await world.app.executor.settled()  # a commit under way is let end, though nobody waits for it
 
     if (await world.snapshot(account_id)) == before:
         assert (await world.run(CHANGE.format(account_id))).changed
