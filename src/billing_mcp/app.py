@@ -16,6 +16,7 @@ from billing_mcp.kernel.keys import authenticate
 from billing_mcp.kernel.principal import Permission, Principal
 from billing_mcp.kernel.programs import SingleCall
 from billing_mcp.operations import REGISTRY
+from billing_mcp.operations.platform_holds import PlatformHolds
 from billing_mcp.sandbox.pool import Sandbox
 from billing_mcp.sandbox.script import ScriptProgram
 from billing_mcp.settings import Settings, parse_permissions
@@ -35,6 +36,7 @@ class App:
         self.store = store
         self.clock = clock
         self.catalog = default_catalog()
+        self.holds = PlatformHolds(store, clock)
         self.executor = Executor(store, REGISTRY, self.catalog, clock, settings.limits())
         self._sandbox = sandbox
 
@@ -44,7 +46,7 @@ class App:
         """The app for the block. Raises what `Store.open` raises."""
         settings.ensure_database_folder()
         async with AsyncExitStack() as stack:
-            store = await Store.open(settings.database)
+            store = await Store.open(settings.database, capacity=settings.postings_waiting)
             stack.push_async_callback(store.close)
             sandbox = Sandbox(settings.sandbox_limits(), settings.jail)
             await sandbox.start()

@@ -80,6 +80,7 @@ class Settings(BaseSettings):
     workers: int = Field(4, ge=1, le=256)
     scripts_per_worker: int | None = Field(None, ge=1)
     jail: JailMode = JailMode.AUTO
+    postings_waiting: int = Field(10_000, ge=1, le=1_000_000)
 
     def limits(self) -> Limits:
         """The limits of an execution."""

@@ -14,6 +14,8 @@ from billing_mcp.store.audit import verify_books
 
 app = typer.Typer(help="Proof that the books are sound.", no_args_is_help=True, add_completion=False)
 
+_COUNTED = ("accounts", "transactions", "entries", "holds")
+
 
 @app.callback()
 def _group() -> None:
@@ -32,7 +34,7 @@ def verify(as_json: Json = False, database: Database = None) -> None:
         if as_json:
             terminal.print_json(asdict(report) | {"sound": not report.findings})
         else:
-            counted = f"{report.accounts} accounts, {report.transactions} transactions, {report.entries} entries"
+            counted = ", ".join(f"{getattr(report, what)} {what}" for what in _COUNTED)
             verdict = "[red]Not sound[/]" if report.findings else "[green]Sound[/]"
             terminal.console().print(f"{verdict}: {counted}.")
             for finding in report.findings:

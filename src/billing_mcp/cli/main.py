@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from billing_mcp import __version__
 from billing_mcp.logs import configure_logs
 
-COMMANDS = ("demo", "serve", "config", "doctor", "run", "call", "accounts", "keys", "db", "audit", "bundle")
+COMMANDS = ("demo", "serve", "config", "doctor", "run", "call", "accounts", "holds", "keys", "db", "audit", "bundle")
 """Each is a module of this package that has its `app`."""
 
 

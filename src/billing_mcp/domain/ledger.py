@@ -17,7 +17,7 @@ from typing import Literal
 
 from billing_mcp.domain.clock import iso
 from billing_mcp.domain.errors import InsufficientFunds, Internal, Refused
-from billing_mcp.domain.ids import derived_id
+from billing_mcp.domain.ids import ledger_id
 from billing_mcp.domain.money import MICROS_PER_UNIT, format_micros
 
 TransactionType = Literal[
@@ -34,6 +34,7 @@ TAX = "tax"
 RECEIVABLE = "receivable"
 ROUNDING = "rounding"
 _FIXED_ACCOUNTS = frozenset({AVAILABLE, RESERVED, REVENUE, CREDITS, TAX, RECEIVABLE, ROUNDING})
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
 
 GENESIS_HASH = "0" * 64
 MAX_TOTAL_MICROS = 92 * 10**11 * MICROS_PER_UNIT
@@ -77,7 +78,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """A wish to move money on one customer account; `decide` says whether it can be."""
+    """A wish to move money on one customer account; `decide` says whether it can be.
+
+    What moves reserved money names the hold that it is reserved by.
+    """
 
     account_id: str
     type: TransactionType
@@ -85,6 +89,7 @@ class Posting:
     entries: tuple[Entry, ...]
     effective_at: datetime
     line_items: tuple[LineItem, ...] = ()
+    hold_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,7 @@ class LedgerTransaction:
     line_items: tuple[LineItem, ...]
     previous_hash: str
     hash: str = ""
+    hold_id: str | None = None
 
 
 def decide(wallet: Wallet, posting: Posting, *, now: datetime) -> tuple[Wallet, LedgerTransaction]:
@@ -153,18 +159,13 @@ def decide(wallet: Wallet, posting: Posting, *, now: datetime) -> tuple[Wallet, 
     if wallet.reserved_micros + reserved < 0:
         raise Internal(f"posting takes reserved of {posting.account_id} below zero")
     delta = available + reserved
-    after = replace(
-        wallet,
-        available_micros=wallet.available_micros + available,
-        reserved_micros=wallet.reserved_micros + reserved,
-        last_seq=wallet.last_seq + 1,
-        last_txn_seq=wallet.last_txn_seq + (1 if delta else 0),
-    )
-    transaction = LedgerTransaction(
+    seq, txn_seq = wallet.last_seq + 1, wallet.last_txn_seq + (1 if delta else 0)
+    available_after, reserved_after = wallet.available_micros + available, wallet.reserved_micros + reserved
+    unsealed = LedgerTransaction(
         account_id=posting.account_id,
-        seq=after.last_seq,
-        txn_seq=after.last_txn_seq if delta else None,
-        transaction_id=derived_id(now, "transaction", posting.account_id, after.last_seq),
+        seq=seq,
+        txn_seq=txn_seq if delta else None,
+        transaction_id=ledger_id(now, posting.account_id, seq),
         type=posting.type,
         direction="credit" if (delta or available) > 0 else "debit",
         amount_micros=abs(delta or available),
@@ -173,21 +174,26 @@ def decide(wallet: Wallet, posting: Posting, *, now: datetime) -> tuple[Wallet, 
         description=posting.description,
         effective_at=posting.effective_at,
         created_at=now,
-        balance_after_micros=after.total_micros,
-        available_after_micros=after.available_micros,
-        reserved_after_micros=after.reserved_micros,
+        balance_after_micros=available_after + reserved_after,
+        available_after_micros=available_after,
+        reserved_after_micros=reserved_after,
         entries=posting.entries,
         line_items=posting.line_items,
         previous_hash=wallet.head_hash,
+        hold_id=posting.hold_id,
     )
-    sealed = replace(transaction, hash=chain_hash(transaction))
-    return replace(after, head_hash=sealed.hash), sealed
+    sealed = replace(unsealed, hash=chain_hash(unsealed))
+    after = Wallet(wallet.account_id, wallet.currency, available_after, reserved_after, seq, txn_seq, sealed.hash)
+    return after, sealed
 
 
 def chain_hash(transaction: LedgerTransaction) -> str:
-    """SHA-256 over the previous hash and every stored fact of the transaction."""
+    """SHA-256 over the previous hash and every stored fact of the transaction.
+
+    Version 2 of the facts names a hold; what has none is still hashed as version 1.
+    """
     facts = {
-        "version": 1,
+        "version": 1 if transaction.hold_id is None else 2,
         "account_id": transaction.account_id,
         "seq": transaction.seq,
         "txn_seq": transaction.txn_seq,
@@ -206,13 +212,14 @@ def chain_hash(transaction: LedgerTransaction) -> str:
         "entries": [[e.ledger_account, e.amount_micros, e.currency] for e in transaction.entries],
         "line_items": line_items_to_json(transaction.line_items),
     }
-    canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(f"{transaction.previous_hash}\n{canonical}".encode()).hexdigest()
+    if transaction.hold_id is not None:
+        facts["hold_id"] = transaction.hold_id
+    return hashlib.sha256(f"{transaction.previous_hash}\n{_canonical(facts)}".encode()).hexdigest()
 
 
 def line_items_to_json(items: Sequence[LineItem]) -> str:
     """Canonical text of line items, as stored and as hashed."""
-    return json.dumps([asdict(item) for item in items], sort_keys=True, separators=(",", ":"))
+    return _canonical([asdict(item) for item in items]) if items else "[]"
 
 
 def line_items_from_json(text: str) -> tuple[LineItem, ...]:
@@ -240,6 +247,8 @@ def _check(posting: Posting, wallet: Wallet) -> None:
             raise Internal(f"unknown ledger account {entry.ledger_account!r}")
         if entry.ledger_account in (AVAILABLE, RESERVED) and entry.currency != wallet.currency:
             raise Internal(f"a {wallet.currency} wallet cannot hold {entry.currency}")
+    if (posting.hold_id is None) == any(entry.ledger_account == RESERVED for entry in posting.entries):
+        raise Internal("what moves reserved money names its hold, and nothing else does")
     unbalanced = {currency: total for currency, total in sums_by_currency(posting.entries).items() if total}
     if unbalanced:
         raise Internal(f"posting does not sum to zero: {unbalanced}")

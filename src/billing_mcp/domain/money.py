@@ -7,6 +7,7 @@ No float ever enters or leaves this module.
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 MICROS_PER_UNIT = 1_000_000
 MICROS_PER_CENT = 10_000
@@ -19,6 +20,11 @@ def format_micros(amount_micros: int) -> str:
     units, micros = divmod(abs(amount_micros), MICROS_PER_UNIT)
     decimals = f"{micros:06d}".rstrip("0").ljust(2, "0")
     return f"{sign}{units}.{decimals}"
+
+
+def decimal_of(amount_micros: int) -> Decimal:
+    """The exact amount in major units, with 2 to 6 decimals."""
+    return Decimal(format_micros(amount_micros))
 
 
 def parse_micros(text: str) -> int:

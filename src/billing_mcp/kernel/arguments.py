@@ -52,6 +52,11 @@ Day = Annotated[date, BeforeValidator(_day), Takes("an ISO date", ("'2030-01-31'
 Page = Annotated[int, Field(ge=1, le=1_000_000), Takes("a whole number from 1 to 1000000", ("1",))]
 PageSize = Annotated[int, Field(ge=1, le=100), Takes("a whole number from 1 to 100", ("100",))]
 
+Limit = Annotated[int, Field(ge=1, le=100), Takes("a whole number from 1 to 100", ("100",))]
+Cursor = Annotated[
+    str, Field(pattern=r"^[0-9a-f-]{1,64}$"), Takes("the next_cursor of an answer", ("page['next_cursor']",))
+]
+
 _ON_THE_WHOLE = {"preview": "preview", "dry_run": "preview", "idempotency_key": "idempotency_key"}
 """What is said of an execution as a whole is tried as an argument of a function."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from billing_mcp.domain.errors import BillingError
@@ -24,6 +25,15 @@ class SingleCall:
     async def run(self, host: Host) -> ProgramResult:
         """Make the call."""
         try:
-            return ProgramResult(value=await host.call(self.function, self.arguments))
+            return ProgramResult(value=_in_json(await host.call(self.function, self.arguments)))
         except BillingError as error:
             return ProgramResult(error=error)
+
+
+def _in_json(value: Any) -> Any:
+    """The result with exact numbers as texts, as a script's result has them."""
+    if isinstance(value, dict):
+        return {name: _in_json(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_in_json(item) for item in value]
+    return str(value) if isinstance(value, Decimal) else value

@@ -9,6 +9,9 @@ from billing_mcp.kernel.invoke import unknown_function
 from billing_mcp.kernel.registry import NAMESPACE, Operation, Registry, Resource
 from billing_mcp.sandbox.typing_text import doc_of, short_signature, signature, type_text, typed_dicts
 
+_IMPORTS = """from datetime import date
+from decimal import Decimal
+from typing import List, Literal, NotRequired, TypedDict"""
 HELP_DOC = "All functions, a line each; with the name of one, that one whole."
 
 
@@ -23,7 +26,7 @@ def namespace_stub(resource: Resource) -> str:
     classes = dict.fromkeys(c for o in resource.operations for c in typed_dicts(o.returns))
     parts = [
         f'"""{resource.doc}"""',
-        "from datetime import date\nfrom typing import List, Literal, NotRequired, TypedDict",
+        _IMPORTS,
     ]
     parts += [_class_stub(c) for c in classes]
     parts += [_function_stub(o) for o in resource.operations]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 from datetime import date
+from decimal import Decimal
 from typing import Annotated, Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from billing_mcp.kernel.registry import Operation, Parameter
@@ -25,7 +26,7 @@ def type_text(annotation: Any) -> str:
         return "None"
     if annotation is date:
         return "date | str"
-    if annotation in (str, int, bool) or is_typeddict(annotation):
+    if annotation in (str, int, bool, Decimal) or is_typeddict(annotation):
         return str(annotation.__name__)
     raise TypeError(f"a billing function cannot take or return {annotation!r}")
 

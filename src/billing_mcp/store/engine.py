@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+import asyncpg
 import structlog
 from sqlalchemy import URL, Engine, QueuePool, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -26,6 +28,8 @@ POOL_WAIT_S = 30
 # isolation_level=None: the driver's own BEGIN is deferred, so two writers that read first
 # would overwrite each other's updates without an error. We begin ourselves.
 _SQLITE_OPTIONS: dict[str, Any] = {"isolation_level": None, "timeout": LOCK_WAIT_S}
+# 64 MB of pages instead of 2, and a checkpoint after 32 MB of log instead of 4: a third more postings.
+_SQLITE_WRITER_PRAGMAS = ("cache_size=-65536", "wal_autocheckpoint=8000")
 _POSTGRESQL_SETTINGS = {
     "application_name": "billing-mcp",
     "lock_timeout": f"{LOCK_WAIT_S}s",
@@ -35,8 +39,11 @@ _POSTGRESQL_SETTINGS = {
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
 }
+# The server ends a statement after 15 s; that it may be gone without a word bounds the client too.
+_POSTGRESQL_CONNECT: dict[str, Any] = {"timeout": 10, "command_timeout": 20}
 _POSTGRESQL_OPTIONS = frozenset({"host", "port", "ssl"})
 _RETRYABLE_SQLSTATES = frozenset({"40001", "40P01"})
+_LOST_SQLSTATES = ("08", "57P")
 _UNREACHABLE_SQLSTATES = ("08", "28", "3D", "53", "57")
 _REASONS = {
     "unable to open database file": "the database file cannot be opened: is it a file, and does its folder exist?",
@@ -127,16 +134,26 @@ def create_writer(url: URL) -> AsyncEngine:
 
 def create_sqlite_reader(url: URL, *, size: int) -> Engine:
     """The engine that reads SQLite: each of its transactions is one snapshot."""
-    engine = create_engine(
-        url.set(drivername="sqlite+pysqlite"),
-        poolclass=QueuePool,
-        pool_size=size,
-        max_overflow=0,
-        hide_parameters=True,
-        connect_args={**_SQLITE_OPTIONS, "check_same_thread": False},
-    )
+    engine = _sqlite_engine(url, size=size)
     _configure_sqlite(engine, begin="BEGIN", more_pragmas=("query_only=ON",))
     return engine
+
+
+def create_sqlite_batch_writer(url: URL) -> Engine:
+    """The engine of the one thread that commits batches."""
+    engine = _sqlite_engine(url, size=1)
+    _configure_sqlite(engine, begin="BEGIN IMMEDIATE", more_pragmas=_SQLITE_WRITER_PRAGMAS)
+    return engine
+
+
+async def connect_asyncpg(url: URL) -> asyncpg.Connection:
+    """A plain connection to PostgreSQL for batches. Raises OSError, TimeoutError, or the driver's errors.
+
+    On a table that was empty when a plan was made, that plan scans it for ever: no scans of whole tables.
+    """
+    _, options = url.get_dialect()().create_connect_args(url)
+    settings = {**_POSTGRESQL_SETTINGS, "enable_seqscan": "off"}
+    return await asyncpg.connect(**options, **_POSTGRESQL_CONNECT, server_settings=settings)
 
 
 def reading(writer: AsyncEngine) -> AsyncEngine:
@@ -163,12 +180,26 @@ async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
 
 
 @contextmanager
+def of_the_driver() -> Iterator[None]:
+    """What a plain driver raises in the block is dressed as the toolkit's error, and translated."""
+    with translated():
+        try:
+            yield
+        except (sqlite3.Error, asyncpg.PostgresError) as error:
+            raise DBAPIError(None, None, error) from error
+        except (OSError, asyncpg.InterfaceError) as error:
+            raise _unavailable("the database cannot be reached; does its server run?") from error
+
+
+@contextmanager
 def translated() -> Iterator[None]:
     """What the database raises in the block arrives as one of our errors."""
     try:
         yield
     except DBAPIError as error:
         raise _translate(error) from error
+    except TimeoutError as error:
+        raise _unavailable("the database does not answer") from error
 
 
 @asynccontextmanager
@@ -180,6 +211,27 @@ async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
             yield connection
         finally:
             await connection.close()
+
+
+async def commit(connection: AsyncConnection) -> None:
+    """Commit. Raises Unavailable with code `outcome_unknown` when the database goes away meanwhile."""
+    try:
+        await connection.commit()
+    except (DBAPIError, TimeoutError) as error:
+        if is_lost(error):
+            raise outcome_unknown() from error
+        raise
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether the connection is gone, so that nobody knows what became of its last statement."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or isinstance(error, InterfaceError) or _lost_state(error.orig)
+    return isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError) or _lost_state(error)
+
+
+def _lost_state(error: BaseException | None) -> bool:
+    return str(getattr(error, "sqlstate", "")).startswith(_LOST_SQLSTATES)
 
 
 async def _connect(engine: AsyncEngine) -> AsyncConnection:
@@ -217,6 +269,26 @@ def busy() -> Conflict:
     return Conflict("the database is busy with other changes", code="database_busy", hint="Try the same again shortly.")
 
 
+def outcome_unknown() -> Unavailable:
+    """The error of whoever asked for a commit and has no answer."""
+    return Unavailable(
+        "the database went away at the commit: nobody knows whether the change was made",
+        code="outcome_unknown",
+        hint="Send the same again with the same idempotency_key: it happens once. Without a key, look first.",
+    )
+
+
+def _sqlite_engine(url: URL, *, size: int) -> Engine:
+    return create_engine(
+        url.set(drivername="sqlite+pysqlite"),
+        poolclass=QueuePool,
+        pool_size=size,
+        max_overflow=0,
+        hide_parameters=True,
+        connect_args={**_SQLITE_OPTIONS, "check_same_thread": False},
+    )
+
+
 def _sqlite_writer(url: URL) -> AsyncEngine:
     engine = create_async_engine(
         url,
@@ -226,7 +298,7 @@ def _sqlite_writer(url: URL) -> AsyncEngine:
         hide_parameters=True,
         connect_args=_SQLITE_OPTIONS,
     )
-    _configure_sqlite(engine.sync_engine, begin="BEGIN IMMEDIATE")
+    _configure_sqlite(engine.sync_engine, begin="BEGIN IMMEDIATE", more_pragmas=_SQLITE_WRITER_PRAGMAS)
     return engine
 
 
@@ -252,5 +324,5 @@ def _postgresql_engine(url: URL) -> AsyncEngine:
         pool_timeout=POOL_WAIT_S,
         hide_parameters=True,
         pool_pre_ping=True,
-        connect_args={"server_settings": _POSTGRESQL_SETTINGS, "timeout": 10},
+        connect_args={"server_settings": _POSTGRESQL_SETTINGS, **_POSTGRESQL_CONNECT},
     )

@@ -1,19 +1,24 @@
-"""Owns the posting engine, through which all money moves, and reading the ledger."""
+"""Owns the ledger within one transaction: posting to it through the engine, and reading it."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import cast
 
-from sqlalchemy import RowMapping, bindparam, func, insert, select, union, update
+from sqlalchemy import RowMapping, bindparam, func, insert, select, tuple_, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing_mcp.domain import ledger
 from billing_mcp.domain.clock import from_epoch_us, to_epoch_us
-from billing_mcp.domain.errors import Internal, NotFound
-from billing_mcp.domain.ledger import Entry, LedgerTransaction, LineItem, Posting, Wallet
+from billing_mcp.domain.errors import NotFound
+from billing_mcp.domain.instructions import Instruction
+from billing_mcp.domain.ledger import AVAILABLE, RESERVED, Entry, LedgerTransaction, LineItem, Posting, Wallet
 from billing_mcp.store.changes import ChangeLog, WalletChange
+from billing_mcp.store.posting.program import Done, carry_out
+from billing_mcp.store.posting.running import run_on_connection
+from billing_mcp.store.posting.sql import words_for
 from billing_mcp.store.snapshot import Rows, fetch
 from billing_mcp.store.tables import LedgerEntryRow, LedgerTransactionRow, WalletRow, table
 
@@ -35,7 +40,7 @@ class Ledger:
     async def open_wallet(self, account_id: str, currency: str) -> Wallet:
         """Give a new account its empty wallet."""
         wallet = Wallet(account_id, currency)
-        await self._connection.execute(insert(_WALLETS).values(**_wallet_values(wallet)))
+        await self._connection.execute(insert(_WALLETS).values(**asdict(wallet)))
         return wallet
 
     async def wallet(self, account_id: str) -> Wallet:
@@ -48,28 +53,19 @@ class Ledger:
 
         A posting that does not sum to zero per currency raises Internal: it is a defect.
         """
-        return tuple([await self._post(posting) for posting in postings])
+        asked = [Instruction(posting.account_id, posting, self._now) for posting in postings]
+        return tuple([transaction for done in await self.carry_out(asked) for transaction in done.transactions])
 
-    async def _post(self, posting: Posting) -> LedgerTransaction:
-        # FOR UPDATE is left out of the statement on SQLite, where the writer is alone.
-        (rows,) = await fetch(self._connection, WALLET.with_for_update(), account_id=posting.account_id)
-        before = wallet_of(rows, posting.account_id)
-        after, transaction = ledger.decide(before, posting, now=self._now)
-        await self._connection.execute(insert(_TRANSACTIONS).values(**_transaction_values(transaction)))
-        await self._connection.execute(insert(_ENTRIES), _entry_values(transaction))
-        unchanged = (_WALLETS.c.account_id == before.account_id) & (_WALLETS.c.last_seq == before.last_seq)
-        result = await self._connection.execute(update(_WALLETS).where(unchanged).values(**_wallet_values(after)))
-        if result.rowcount != 1:
-            raise Internal(f"wallet of {before.account_id} changed under a posting")
-        self._changes.add(
-            WalletChange(
-                account_id=before.account_id,
-                currency=before.currency,
-                available_micros=after.available_micros - before.available_micros,
-                reserved_micros=after.reserved_micros - before.reserved_micros,
-            )
-        )
-        return transaction
+    async def carry_out(self, instructions: Sequence[Instruction]) -> list[Done]:
+        """Carry out all instructions in this transaction. The first that is refused raises; none is then."""
+        if not instructions:
+            return []
+        words = words_for(self._connection.dialect.name)
+        program = carry_out(instructions, words, together=True)
+        outcomes = cast("list[Done]", await run_on_connection(self._connection, program))
+        for transaction in (each for done in outcomes for each in done.transactions):
+            self._changes.add(_change_of(transaction))
+        return outcomes
 
     async def page(self, account_id: str, *, page: int, page_size: int) -> tuple[list[LedgerTransaction], int]:
         """A page of what changed the wallet's total, newest first, and how many there are.
@@ -82,6 +78,32 @@ class Ledger:
         within = (t.account_id == account_id) & (t.txn_seq <= last) & (t.txn_seq > last - page_size)
         rows = await self._connection.execute(select(_TRANSACTIONS).where(within).order_by(t.txn_seq.desc()))
         return [_transaction(row, ()) for row in rows.mappings()], total
+
+    async def older(
+        self,
+        account_id: str,
+        *,
+        than: tuple[int, int] | None,
+        since: datetime | None,
+        until: datetime | None,
+        limit: int,
+    ) -> list[LedgerTransaction]:
+        """Up to `limit` ledger transactions posted from `since` on and before `until`, newest first.
+
+        `than` is the last one that was seen, by its moment in microseconds and its `seq`. Its place does
+        not move, whatever is posted meanwhile.
+        """
+        t = _TRANSACTIONS.c
+        within = t.account_id == account_id
+        if since is not None:
+            within &= t.created_at_us >= to_epoch_us(since)
+        if until is not None:
+            within &= t.created_at_us < to_epoch_us(until)
+        if than is not None:
+            within &= tuple_(t.created_at_us, t.seq) < than
+        newest_first = select(_TRANSACTIONS).where(within).order_by(t.created_at_us.desc(), t.seq.desc()).limit(limit)
+        rows = await self._connection.execute(newest_first)
+        return [_transaction(row, ()) for row in rows.mappings()]
 
     async def charges(self, account_id: str, *, since: datetime) -> list[tuple[LineItem, ...]]:
         """The lines of each charge that took effect at `since` or later, oldest first."""
@@ -127,45 +149,19 @@ def wallet_of(rows: Rows, account_id: str) -> Wallet:
     raise NotFound(f"account {account_id} does not exist", field="account_id")
 
 
-def _wallet_values(wallet: Wallet) -> dict[str, Any]:
-    return {
-        "account_id": wallet.account_id,
-        "currency": wallet.currency,
-        "available_micros": wallet.available_micros,
-        "reserved_micros": wallet.reserved_micros,
-        "last_seq": wallet.last_seq,
-        "last_txn_seq": wallet.last_txn_seq,
-        "head_hash": wallet.head_hash,
-    }
+def _change_of(transaction: LedgerTransaction) -> WalletChange:
+    moved = dict.fromkeys((AVAILABLE, RESERVED), 0)
+    for entry in transaction.entries:
+        if entry.ledger_account in moved:
+            moved[entry.ledger_account] += entry.amount_micros
+    return WalletChange(transaction.account_id, transaction.currency, moved[AVAILABLE], moved[RESERVED])
 
 
 _SAME_COLUMNS = (
     "account_id", "seq", "txn_seq", "transaction_id", "type", "direction", "amount_micros", "currency",
     "status", "description", "balance_after_micros", "available_after_micros", "reserved_after_micros",
-    "previous_hash", "hash",
+    "previous_hash", "hash", "hold_id",
 )  # fmt: skip
-
-
-def _transaction_values(transaction: LedgerTransaction) -> dict[str, Any]:
-    return {name: getattr(transaction, name) for name in _SAME_COLUMNS} | {
-        "effective_at_us": to_epoch_us(transaction.effective_at),
-        "created_at_us": to_epoch_us(transaction.created_at),
-        "line_items_json": ledger.line_items_to_json(transaction.line_items),
-    }
-
-
-def _entry_values(transaction: LedgerTransaction) -> list[dict[str, Any]]:
-    return [
-        {
-            "account_id": transaction.account_id,
-            "seq": transaction.seq,
-            "line": line,
-            "ledger_account": entry.ledger_account,
-            "amount_micros": entry.amount_micros,
-            "currency": entry.currency,
-        }
-        for line, entry in enumerate(transaction.entries, start=1)
-    ]
 
 
 def _transaction(row: RowMapping, entries: tuple[Entry, ...]) -> LedgerTransaction:

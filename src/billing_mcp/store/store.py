@@ -11,24 +11,30 @@ from typing import cast
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from billing_mcp.domain.instructions import Instruction, Receipt
 from billing_mcp.store.accounts import Accounts
 from billing_mcp.store.changes import ChangeLog
 from billing_mcp.store.engine import (
     DatabaseFile,
     busy,
     check_place,
+    commit,
     connected,
+    create_sqlite_batch_writer,
     create_sqlite_reader,
     create_writer,
     parse_database_url,
     reading,
 )
 from billing_mcp.store.executions import Executions
+from billing_mcp.store.holds import Holds
 from billing_mcp.store.invoices import Invoices
 from billing_mcp.store.keys import Keys
 from billing_mcp.store.ledger import Ledger
 from billing_mcp.store.migrate import ensure_sqlite_schema, require_schema
 from billing_mcp.store.outbox import Outbox
+from billing_mcp.store.posting.batches import PostgreSQLBatches, SQLiteBatches
+from billing_mcp.store.posting.group import CAPACITY, Batches, GroupCommit
 from billing_mcp.store.snapshot import Snapshot, Snapshots
 from billing_mcp.store.states import States
 from billing_mcp.store.subscriptions import Subscriptions
@@ -49,6 +55,7 @@ class Transaction:
         self.changes = ChangeLog()
         self.accounts = Accounts(connection, self.changes)
         self.ledger = Ledger(connection, self.changes, now)
+        self.holds = Holds(connection)
         self.subscriptions = Subscriptions(connection, self.changes, now)
         self.invoices = Invoices(connection, self.changes)
         self.keys = Keys(connection)
@@ -71,25 +78,32 @@ class Transaction:
 class Store:
     """A database that is open: the door to every transaction."""
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, *, capacity: int) -> None:
         self.url = url
         self._writer = create_writer(url)
         self._file = DatabaseFile(url)
         sqlite = url.get_backend_name() == "sqlite"
         self._snapshots = Snapshots(create_sqlite_reader(url, size=_READERS), size=_READERS) if sqlite else None
         # SQLite has one writer: waiting here is fair, waiting in the database is a lottery.
-        self._turn = asyncio.Lock() if sqlite else None
+        self._line = asyncio.Lock() if sqlite else None
+        batches: Batches
+        if sqlite:
+            batches = SQLiteBatches(create_sqlite_batch_writer(url), self._turn, self._file.check)
+        else:
+            batches = PostgreSQLBatches(url, self._writer)
+        self._postings = GroupCommit(batches, capacity=capacity)
 
     @classmethod
-    async def open(cls, database: str) -> Store:
+    async def open(cls, database: str, *, capacity: int = CAPACITY) -> Store:
         """Open a database. A SQLite file is created and brought up to date by itself.
 
+        `capacity` is how many instructions may wait to be carried out.
         Raises InvalidArgument for a wrong URL, and Unavailable when the database cannot be
         reached or has another schema than this version of the program.
         """
         url = parse_database_url(database)
         check_place(url)
-        store = cls(url)
+        store = cls(url, capacity=capacity)
         try:
             if store._snapshots is None:
                 await require_schema(store._writer)
@@ -120,23 +134,35 @@ class Store:
 
         Raises Conflict with code `database_busy` when its turn does not come.
         """
-        if self._turn is None:
-            async with self._write(now) as transaction:
-                yield transaction
+        async with self._turn(), self._write(now) as transaction:
+            yield transaction
+
+    async def submit(self, instruction: Instruction) -> Receipt:
+        """Carry out an instruction, in one commit with others that wait; returns once that is durable.
+
+        Raises what the instruction raises, and Unavailable: `queue_full`, `outcome_unknown`.
+        """
+        return await self._postings.submit(instruction)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """A place in the line of those in this process that write. Raises Conflict when it does not come."""
+        if self._line is None:
+            yield
             return
         try:
             async with asyncio.timeout(TURN_WAIT_S):
-                await self._turn.acquire()
+                await self._line.acquire()
         except TimeoutError:
             raise busy() from None
         try:
-            async with self._write(now) as transaction:
-                yield transaction
+            yield
         finally:
-            self._turn.release()
+            self._line.release()
 
     async def close(self) -> None:
-        """Give all connections back."""
+        """Let what waits end, and give all connections back."""
+        await self._postings.close()
         await self._writer.dispose()
         if self._snapshots is not None:
             await self._snapshots.close()
@@ -155,4 +181,4 @@ class Store:
             if transaction.rollback_only:
                 await connection.rollback()
             else:
-                await connection.commit()
+                await commit(connection)

@@ -7,8 +7,9 @@ lists and objects are JSON texts (`*_json`): the same exact values on every data
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
-from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, Table, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 
@@ -18,6 +19,11 @@ def _big(*, primary_key: bool = False, nullable: bool = False) -> Column[int]:
 
 def _text(*, nullable: bool = False) -> Column[str]:
     return Column(Text(), nullable=nullable)
+
+
+def _only_open() -> dict[str, Any]:
+    only = text("status = 'open'")
+    return {"sqlite_where": only, "postgresql_where": only}
 
 
 class AccountRow(SQLModel, table=True):
@@ -51,6 +57,7 @@ class LedgerTransactionRow(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("account_id", "transaction_id"),
         UniqueConstraint("account_id", "txn_seq"),
+        Index("ix_ledger_transactions_created", "account_id", "created_at_us", "seq"),
     )
     account_id: str = Field(primary_key=True, foreign_key="accounts.account_id")
     seq: int = Field(sa_column=_big(primary_key=True))
@@ -70,6 +77,7 @@ class LedgerTransactionRow(SQLModel, table=True):
     line_items_json: str = Field(sa_column=_text())
     previous_hash: str
     hash: str
+    hold_id: str | None
 
 
 class LedgerEntryRow(SQLModel, table=True):
@@ -85,6 +93,39 @@ class LedgerEntryRow(SQLModel, table=True):
     ledger_account: str
     amount_micros: int = Field(sa_column=_big())
     currency: str
+
+
+class HoldRow(SQLModel, table=True):
+    """Money that is set aside. What is not open any more never changes."""
+
+    __tablename__ = "holds"
+    __table_args__ = (
+        Index("ix_holds_open", "account_id", "hold_id", **_only_open()),
+        Index("ix_holds_due", "expires_at_us", "account_id", "hold_id", **_only_open()),
+        {"sqlite_with_rowid": False},
+    )
+    account_id: str = Field(primary_key=True, foreign_key="accounts.account_id")
+    hold_id: str = Field(primary_key=True)
+    reference: str
+    amount_micros: int = Field(sa_column=_big())
+    captured_micros: int = Field(sa_column=_big())
+    released_micros: int = Field(sa_column=_big())
+    status: str
+    expires_at_us: int = Field(sa_column=_big())
+    created_at_us: int = Field(sa_column=_big())
+    closed_at_us: int | None = Field(sa_column=_big(nullable=True))
+
+
+class PostingKeyRow(SQLModel, table=True):
+    """What was answered under an idempotency key. Written in the transaction of what it answers."""
+
+    __tablename__ = "posting_keys"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    account_id: str = Field(primary_key=True, foreign_key="accounts.account_id")
+    key_hash: str = Field(primary_key=True)
+    request_hash: str
+    receipt_json: str = Field(sa_column=_text())
+    created_at_us: int = Field(sa_column=_big())
 
 
 class SubscriptionRow(SQLModel, table=True):

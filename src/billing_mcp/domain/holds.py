@@ -1,0 +1,237 @@
+"""Owns holds: money that is set aside for work in flight, and how each hold ends, once.
+
+A hold takes from available to reserved. Captures take from reserved to revenue, until all of it is
+captured, or what remains goes back to available: because it is released, or because it expired.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+from billing_mcp.domain.clock import iso
+from billing_mcp.domain.errors import InvalidArgument, NotFound, Refused
+from billing_mcp.domain.events import Event
+from billing_mcp.domain.ids import ledger_id
+from billing_mcp.domain.ledger import (
+    AVAILABLE,
+    RECEIVABLE,
+    RESERVED,
+    REVENUE,
+    Entry,
+    LedgerTransaction,
+    Posting,
+    TransactionType,
+    Wallet,
+    decide,
+)
+from billing_mcp.domain.money import format_micros
+from billing_mcp.domain.plans import AccountStatus
+
+HoldStatus = Literal["open", "captured", "released", "expired"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Money of one account that is set aside. What is not open any more stays as it is for good."""
+
+    account_id: str
+    hold_id: str
+    reference: str
+    amount_micros: int
+    captured_micros: int
+    released_micros: int
+    status: HoldStatus
+    expires_at: datetime
+    created_at: datetime
+    closed_at: datetime | None = None
+
+    @property
+    def remaining_micros(self) -> int:
+        """What is still reserved by it."""
+        return max(0, self.amount_micros - self.captured_micros - self.released_micros)
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceHold:
+    """Set an amount aside until `expires_at`, for what the platform calls `reference`."""
+
+    amount_micros: int
+    reference: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureHold:
+    """Charge an amount (None: all that remains). `final` gives back what remains after it."""
+
+    hold_id: str
+    amount_micros: int | None = None
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseHold:
+    """Give back what remains."""
+
+    hold_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireHold:
+    """Give back what remains, if the hold is past its time."""
+
+    hold_id: str
+
+
+HoldAction = PlaceHold | CaptureHold | ReleaseHold | ExpireHold
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What an action makes of the wallet, the account's status and the hold, and what the world hears of it."""
+
+    wallet: Wallet
+    status: AccountStatus
+    transactions: tuple[LedgerTransaction, ...]
+    hold: Hold | None = None
+    event: Event | None = None
+
+
+def decide_hold(
+    wallet: Wallet, status: AccountStatus, action: HoldAction, hold: Hold | None, *, now: datetime
+) -> Decision:
+    """Decide an action; `hold` is the one that it names, None when there is none.
+
+    Raises what `place` and `capture` raise; NotFound; and Refused with code `hold_not_open` when the
+    hold has ended, `hold_not_due` when it is to expire before its time.
+    """
+    if isinstance(action, PlaceHold):
+        return place(wallet, status, action, now=now)
+    if hold is None:
+        raise NotFound(f"hold {action.hold_id} does not exist", field="hold_id")
+    if hold.status != "open":
+        ended = iso(hold.closed_at) if hold.closed_at else "before"
+        raise Refused(
+            f"hold {hold.hold_id} is not open: it was {hold.status} at {ended}",
+            code="hold_not_open",
+            field="hold_id",
+            hint="A hold ends once. Place a new one for more work.",
+        )
+    if isinstance(action, CaptureHold):
+        return capture(wallet, status, action, hold, now=now)
+    if isinstance(action, ReleaseHold):
+        return _give_back(wallet, status, hold, "released", now)
+    if now < hold.expires_at:
+        raise Refused(
+            f"hold {hold.hold_id} does not expire before {iso(hold.expires_at)}",
+            code="hold_not_due",
+            field="hold_id",
+            hint="Release it to give the money back now.",
+        )
+    return _give_back(wallet, status, hold, "expired", now)
+
+
+def place(wallet: Wallet, status: AccountStatus, action: PlaceHold, *, now: datetime) -> Decision:
+    """Set money aside.
+
+    Raises InvalidArgument for an amount that is not positive or an expiry that is past; Refused with
+    code `account_not_active`; InsufficientFunds.
+    """
+    _check_amount(action.amount_micros)
+    if action.expires_at <= now:
+        raise InvalidArgument(
+            f"expires_at must be later than now, {iso(now)}; got {iso(action.expires_at)}", field="expires_at"
+        )
+    if status != "active":
+        raise Refused(
+            f"the account is {status}; nothing can be held on it",
+            code="account_not_active",
+            hint="Its debt must be settled first. What is held already can still be captured or released.",
+        )
+    hold_id = ledger_id(now, wallet.account_id, wallet.last_seq + 1)
+    what = f"Hold for {action.reference}" if action.reference else "Hold"
+    entries = ((AVAILABLE, -action.amount_micros), (RESERVED, action.amount_micros))
+    after, transaction = decide(wallet, _posting(wallet, "hold", what, entries, hold_id, now), now=now)
+    hold = Hold(
+        account_id=wallet.account_id,
+        hold_id=hold_id,
+        reference=action.reference,
+        amount_micros=action.amount_micros,
+        captured_micros=0,
+        released_micros=0,
+        status="open",
+        expires_at=action.expires_at,
+        created_at=now,
+    )
+    return Decision(after, status, (transaction,), hold)
+
+
+def capture(wallet: Wallet, status: AccountStatus, action: CaptureHold, hold: Hold, *, now: datetime) -> Decision:
+    """Charge what an open hold was for.
+
+    More than remains is never refused: the excess is taken from available, and what is missing there
+    becomes receivable, which makes an active account past_due. Raises InvalidArgument for an amount
+    that is not positive.
+    """
+    remaining = hold.remaining_micros
+    amount = remaining if action.amount_micros is None else action.amount_micros
+    _check_amount(amount)
+    reserved = min(amount, remaining)
+    available = min(amount - reserved, max(0, wallet.available_micros))
+    owed = amount - reserved - available
+    entries = ((RESERVED, -reserved), (AVAILABLE, -available), (RECEIVABLE, -owed), (REVENUE, amount))
+    what = f"Charge for {hold.reference}" if hold.reference else "Charge"
+    if owed:
+        what += f"; {format_micros(owed)} {wallet.currency} unpaid"
+    after, charged = decide(wallet, _posting(wallet, "charge", what, entries, hold.hold_id, now), now=now)
+    ended = amount >= remaining
+    captured = replace(
+        hold,
+        captured_micros=hold.captured_micros + amount,
+        status="captured" if ended else "open",
+        closed_at=now if ended else None,
+    )
+    owing = "past_due" if owed and status == "active" else status
+    event = _frozen(hold, owed, wallet.currency) if owing != status else None
+    if ended or not action.final:
+        return Decision(after, owing, (charged,), captured, event)
+    rest = _give_back(after, owing, captured, "captured", now)
+    return replace(rest, transactions=(charged, *rest.transactions))
+
+
+def _give_back(wallet: Wallet, status: AccountStatus, hold: Hold, ended: HoldStatus, now: datetime) -> Decision:
+    remaining = hold.remaining_micros
+    what = "Expired hold" if ended == "expired" else "Release"
+    what += f" for {hold.reference}" if hold.reference else ""
+    entries = ((RESERVED, -remaining), (AVAILABLE, remaining))
+    after, transaction = decide(wallet, _posting(wallet, "release", what, entries, hold.hold_id, now), now=now)
+    closed = replace(hold, released_micros=remaining, status=ended, closed_at=now)
+    return Decision(after, status, (transaction,), closed)
+
+
+def _posting(
+    wallet: Wallet,
+    type_: TransactionType,
+    description: str,
+    entries: tuple[tuple[str, int], ...],
+    hold_id: str,
+    now: datetime,
+) -> Posting:
+    legs = tuple(Entry(name, amount, wallet.currency) for name, amount in entries if amount)
+    return Posting(wallet.account_id, type_, description, legs, now, hold_id=hold_id)
+
+
+def _frozen(hold: Hold, owed_micros: int, currency: str) -> Event:
+    payload = {"hold_id": hold.hold_id, "owed": format_micros(owed_micros), "currency": currency}
+    return Event(hold.account_id, "billing.account.past_due", payload)
+
+
+def _check_amount(amount_micros: int) -> None:
+    if amount_micros <= 0:
+        raise InvalidArgument(
+            f"amount must be positive; got {format_micros(amount_micros)}",
+            field="amount",
+            hint="To give all of a hold back, release it.",
+        )

@@ -1,0 +1,43 @@
+"""Owns instructions: what the platform asks of one wallet, and the receipt for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from billing_mcp.domain.holds import Hold, HoldAction
+from billing_mcp.domain.ledger import Posting
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """What makes an instruction happen once: digests of the caller's key, and of all that was asked under it."""
+
+    key_hash: str
+    request_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One action on one account, at the moment that it was asked for."""
+
+    account_id: str
+    action: HoldAction | Posting
+    now: datetime
+    key: IdempotencyKey | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What an instruction did: its ledger transactions, the balances after them, and the hold as it left it.
+
+    The same key gets the same receipt again; then `replayed` is true.
+    """
+
+    account_id: str
+    transaction_ids: tuple[str, ...]
+    currency: str
+    available_micros: int
+    reserved_micros: int
+    hold: Hold | None = None
+    replayed: bool = False

@@ -1,0 +1,165 @@
+"""Owns holds as the platform uses them, and agents never do: place, capture, release and expire.
+
+Each call is an instruction of its own, durable when it returns, and committed together with others
+that wait. All that give an `idempotency_key` can be sent again after any failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from billing_mcp.domain.clock import Clock, iso
+from billing_mcp.domain.errors import InvalidArgument, Refused
+from billing_mcp.domain.holds import CaptureHold, ExpireHold, Hold, HoldAction, PlaceHold, ReleaseHold
+from billing_mcp.domain.instructions import IdempotencyKey, Instruction, Receipt
+from billing_mcp.domain.ledger import MAX_TOTAL_MICROS
+from billing_mcp.domain.money import format_micros
+from billing_mcp.store.store import Store
+
+DEFAULT_LIFE = timedelta(days=7)
+MAX_LIFE = timedelta(days=366)
+MAX_KEY_CHARS = 255
+MAX_REFERENCE_CHARS = 255
+_DUE_AT_A_TIME = 256
+
+
+class PlatformHolds:
+    """The platform's holds on one store. Amounts are micros of the wallet's currency.
+
+    Every method raises NotFound for an account or hold that is not there, InvalidArgument for a wrong
+    argument or an `idempotency_key` that belongs to another request, and Unavailable: `queue_full`, when
+    more wait than may; `outcome_unknown`, when the database went away at the commit.
+    """
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def place(
+        self,
+        account_id: str,
+        amount_micros: int,
+        *,
+        reference: str = "",
+        expires_at: datetime | None = None,
+        idempotency_key: str = "",
+    ) -> Receipt:
+        """Set money aside until `expires_at`, by default 7 days from now, for what you call `reference`.
+
+        The reference is stored for good: it names the work, and holds no personal data. Raises
+        InsufficientFunds, and Refused with code `account_not_active`.
+        """
+        now = self._clock()
+        _check_amount(amount_micros)
+        _check_reference(reference)
+        if expires_at is not None and not now < expires_at <= now + MAX_LIFE:
+            raise InvalidArgument(
+                f"expires_at must be later than now and within {MAX_LIFE.days} days; got {iso(expires_at)}",
+                field="expires_at",
+            )
+        action = PlaceHold(amount_micros, reference, expires_at or now + DEFAULT_LIFE)
+        asked = ("place", amount_micros, reference, None if expires_at is None else iso(expires_at))
+        return await self._submit(account_id, action, now, idempotency_key, asked)
+
+    async def capture(
+        self,
+        account_id: str,
+        hold_id: str,
+        amount_micros: int | None = None,
+        *,
+        final: bool = False,
+        idempotency_key: str = "",
+    ) -> Receipt:
+        """Charge what a hold was for: all that remains, or an amount; several captures may follow.
+
+        `final` gives back what remains after an amount. More than remains is never refused: the excess
+        comes from what is free, and what is missing there is owed, which makes the account past_due.
+        Raises Refused with code `hold_not_open`.
+        """
+        if amount_micros is not None:
+            _check_amount(amount_micros)
+        asked = ("capture", hold_id, amount_micros, final)
+        action = CaptureHold(hold_id, amount_micros, final)
+        return await self._submit(account_id, action, self._clock(), idempotency_key, asked)
+
+    async def release(self, account_id: str, hold_id: str, *, idempotency_key: str = "") -> Receipt:
+        """Give back what remains of a hold. Raises Refused with code `hold_not_open`."""
+        action = ReleaseHold(hold_id)
+        return await self._submit(account_id, action, self._clock(), idempotency_key, ("release", hold_id))
+
+    async def expire(self, account_id: str, hold_id: str) -> Receipt:
+        """Give back what remains of a hold that is past its time.
+
+        Raises Refused with code `hold_not_open` or `hold_not_due`.
+        """
+        return await self._submit(account_id, ExpireHold(hold_id), self._clock(), "", ())
+
+    async def expire_due(self, *, progress: Callable[[int], None] | None = None) -> int:
+        """Expire all holds of all accounts that are past their time. Returns how many.
+
+        `progress` hears how many are done. It can be interrupted and run again at any time.
+        """
+        expired = 0
+        now = self._clock()
+        while True:
+            async with self._store.read(now) as tx:
+                due = await tx.holds.due(now, limit=_DUE_AT_A_TIME)
+            if not due:
+                return expired
+            expired += sum(await asyncio.gather(*(self._expire_if_open(hold) for hold in due)))
+            if progress is not None:
+                progress(expired)
+
+    async def get(self, account_id: str, hold_id: str) -> Hold:
+        """One hold, as it is now."""
+        async with self._store.read(self._clock()) as tx:
+            return await tx.holds.get(account_id, hold_id)
+
+    async def _expire_if_open(self, hold: Hold) -> bool:
+        try:
+            await self.expire(hold.account_id, hold.hold_id)
+        except Refused:
+            return False  # somebody else was first
+        return True
+
+    async def _submit(
+        self, account_id: str, action: HoldAction, now: datetime, idempotency_key: str, asked: tuple[object, ...]
+    ) -> Receipt:
+        key = _key(idempotency_key, asked) if idempotency_key else None
+        return await self._store.submit(Instruction(account_id, action, now, key))
+
+
+def _key(idempotency_key: str, asked: tuple[object, ...]) -> IdempotencyKey:
+    if len(idempotency_key) > MAX_KEY_CHARS:
+        message = f"an idempotency_key has at most {MAX_KEY_CHARS} characters, this one {len(idempotency_key)}"
+        raise InvalidArgument(message, field="idempotency_key", hint="Use a UUID.")
+    return IdempotencyKey(_digest(idempotency_key), _digest(json.dumps(asked)))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _check_amount(amount_micros: int) -> None:
+    if not 0 < amount_micros <= MAX_TOTAL_MICROS:
+        raise InvalidArgument(
+            f"amount must be positive, at most {format_micros(MAX_TOTAL_MICROS)}; got {format_micros(amount_micros)}",
+            field="amount",
+        )
+
+
+def _check_reference(reference: str) -> None:
+    if len(reference) > MAX_REFERENCE_CHARS:
+        raise InvalidArgument(
+            f"a reference has at most {MAX_REFERENCE_CHARS} characters, this one {len(reference)}", field="reference"
+        )
+    if not reference.isprintable():
+        raise InvalidArgument(
+            f"a reference is printable text; got {ascii(reference)[:80]}",
+            field="reference",
+            hint="Use the identifier of the work, such as msg_01h455vb.",
+        )

@@ -1,0 +1,69 @@
+"""Owns reading stored holds. They are written by the posting engine alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from billing_mcp.domain.clock import to_epoch_us
+from billing_mcp.domain.errors import NotFound
+from billing_mcp.domain.holds import Hold, HoldStatus
+from billing_mcp.store.posting.program import hold_of
+from billing_mcp.store.tables import HoldRow, table
+
+_HOLDS = table(HoldRow)
+_OPEN = _HOLDS.c.status == "open"
+
+
+class Holds:
+    """Holds, within one transaction."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def get(self, account_id: str, hold_id: str) -> Hold:
+        """One hold. Raises NotFound."""
+        c = _HOLDS.c
+        statement = select(_HOLDS).where((c.account_id == account_id) & (c.hold_id == hold_id))
+        for row in await self._connection.execute(statement):
+            return hold_of(row)
+        raise NotFound(f"hold {hold_id} does not exist", field="hold_id")
+
+    async def older(self, account_id: str, *, than: str | None, status: HoldStatus | None, limit: int) -> list[Hold]:
+        """Up to `limit` holds of an account, newest first; `than` is the last one that was seen."""
+        c = _HOLDS.c
+        within = c.account_id == account_id
+        if status == "open":
+            within &= _OPEN
+        elif status is not None:
+            within &= c.status == status
+        if than is not None:
+            within &= c.hold_id < than
+        rows = await self._connection.execute(select(_HOLDS).where(within).order_by(c.hold_id.desc()).limit(limit))
+        return [hold_of(row) for row in rows]
+
+    async def due(self, now: datetime, *, limit: int) -> list[Hold]:
+        """Up to `limit` open holds of all accounts whose time is over, those that waited longest first."""
+        due = _OPEN & (_HOLDS.c.expires_at_us <= to_epoch_us(now))
+        rows = await self._connection.execute(select(_HOLDS).where(due).order_by(_HOLDS.c.expires_at_us).limit(limit))
+        return [hold_of(row) for row in rows]
+
+    async def named(self, account_id: str, hold_ids: Sequence[str]) -> dict[str, Hold]:
+        """The holds with these ids, as far as there are any."""
+        c = _HOLDS.c
+        rows = await self._connection.execute(
+            select(_HOLDS).where((c.account_id == account_id) & c.hold_id.in_(hold_ids))
+        )
+        return {hold.hold_id: hold for hold in map(hold_of, rows)}
+
+    async def count(self, account_id: str) -> int:
+        """How many holds of an account are stored, open or not."""
+        statement = select(func.count()).select_from(_HOLDS).where(_HOLDS.c.account_id == account_id)
+        return (await self._connection.execute(statement)).scalar_one()
+
+    async def account_ids(self) -> list[str]:
+        """Every account that has a hold."""
+        return list((await self._connection.execute(select(_HOLDS.c.account_id).distinct())).scalars())
