@@ -16,8 +16,12 @@ from typer.core import TyperGroup
 from billing_mcp import __version__
 from billing_mcp.logs import configure_logs
 
-COMMANDS = ("demo", "serve", "config", "doctor", "run", "call", "accounts", "holds", "keys", "db", "audit", "bundle")
-"""Each is a module of this package that has its `app`."""
+COMMANDS = (
+    *("demo", "serve", "config", "doctor", "run", "call", "accounts", "holds", "keys", "db", "audit"),
+    *("backup", "restore", "bundle"),
+)
+"""Each is a module of this package that has its `app`, but for those that share one."""
+_SHARED = {"restore": ("backup", "restore_app")}
 
 
 class _Commands(TyperGroup):
@@ -29,7 +33,8 @@ class _Commands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        command = typer.main.get_command(import_module(f"{__package__}.{cmd_name}").app)
+        module, name = _SHARED.get(cmd_name, (cmd_name, "app"))
+        command = typer.main.get_command(getattr(import_module(f"{__package__}.{module}"), name))
         command.name = cmd_name
         return command
 

@@ -37,7 +37,7 @@ async def require_schema(engine: AsyncEngine) -> None:
         current = await connection.run_sync(revision)
         await connection.rollback()
     if current != HEAD:
-        _check_known(current)
+        check_known(current)
         raise Unavailable(
             f"the database has schema {current or 'none'}, this program needs {HEAD}",
             code="schema_outdated",
@@ -70,7 +70,7 @@ async def _upgrade(connection: AsyncConnection) -> tuple[str | None, str]:
     if connection.dialect.name == "postgresql":
         await connection.execute(text(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})"))
     before = await connection.run_sync(revision)
-    _check_known(before)
+    check_known(before)
     if before is None and await connection.run_sync(_has_tables):
         raise InvalidArgument(
             "the database belongs to another program: it has tables, and none of them is ours",
@@ -87,7 +87,8 @@ def _has_tables(connection: Connection) -> bool:
     return bool(inspect(connection).get_table_names())
 
 
-def _check_known(revision: str | None) -> None:
+def check_known(revision: str | None) -> None:
+    """Raise Unavailable for a schema that this version does not know: a newer one has made it."""
     if revision not in (None, *REVISIONS):
         raise Unavailable(
             f"the database has schema {revision}, made by a newer version of this program",
