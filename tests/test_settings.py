@@ -49,7 +49,7 @@ def test_every_setting_is_read_from_its_environment_variable(monkeypatch: pytest
         "execution_s": "1.5", "wall_s": "2.5", "wall_after_write_s": "3.5", "execution_after_write_s": "4.5",
         "memory_mb": "9", "calls": "8", "code_kb": "7", "output_kb": "6", "result_chars": "555", "workers": "4",
         "host": "10.0.0.1", "port": "1234", "allowed_hosts": "a,b", "allowed_origins": "c", "json_response": "true",
-        "jail": "require", "scripts_per_worker": "1",
+        "jail": "require", "scripts_per_worker": "1", "postings_waiting": "77",
     }  # fmt: skip
     assert set(given) == set(Settings.model_fields)
     for name, value in given.items():
@@ -63,7 +63,7 @@ def test_every_setting_is_read_from_its_environment_variable(monkeypatch: pytest
     assert settings.now == datetime(2026, 3, 12, 10, tzinfo=UTC)
     assert (settings.host, settings.port, settings.json_response) == ("10.0.0.1", 1234, True)
     assert settings.jail is JailMode.REQUIRE
-    assert settings.sandbox_limits().scripts_per_worker == 1
+    assert (settings.sandbox_limits().scripts_per_worker, settings.postings_waiting) == (1, 77)
     assert (settings.allowed_hosts, settings.allowed_origins) == ("a,b", "c")
     limits, sandbox = settings.limits(), settings.sandbox_limits()
     assert (limits.wall_s, limits.wall_after_write_s, limits.sandbox_after_write_s, limits.calls) == (2.5, 3.5, 4.5, 8)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing_mcp.domain.clock import to_epoch_us
-from billing_mcp.domain.ids import derived_id, new_id
+from billing_mcp.domain.ids import derived_id, ledger_id, new_id
 from tests.domain.builders import PROPERTY, moment
 
 NOON = moment("2026-06-12T12:00")
@@ -67,3 +67,13 @@ def test_the_id_of_a_stored_transaction_can_be_derived_again_by_any_later_versio
 def test_an_id_starts_with_its_millisecond_after_2038() -> None:
     now = datetime(2039, 7, 3, 23, 5, 44, 311_000, tzinfo=UTC)
     assert int(new_id(now).replace("-", "")[:12], 16) == to_epoch_us(now) // 1000
+
+
+def test_a_ledger_id_tells_moment_account_and_number_and_sorts_by_them() -> None:
+    ids = [ledger_id(NOON, "a", 1), ledger_id(NOON, "a", 2), ledger_id(NOON, "a", 0x100)]
+    assert ids == sorted(set(ids))
+    assert ledger_id(NOON, "a", 10**6) < ledger_id(NOON + timedelta(milliseconds=1), "a", 1)
+    assert ledger_id(NOON, "a", 1) != ledger_id(NOON, "b", 1)
+    assert {UUID(each).version for each in ids} == {7}
+    assert {UUID(each).variant for each in ids} == {RFC_4122}
+    assert ids[0] == "019ebbb4-0e00-7ca9-9e04-4b0000000001"

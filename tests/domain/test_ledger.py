@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing_mcp.domain.errors import InsufficientFunds, Internal
-from billing_mcp.domain.ids import derived_id
+from billing_mcp.domain.ids import ledger_id
 from billing_mcp.domain.ledger import (
     GENESIS_HASH,
     Entry,
@@ -31,6 +31,7 @@ from billing_mcp.domain.ledger import (
 )
 from tests.domain.builders import ACCOUNT, PROPERTY, eur, moment
 
+HOLD = "0190c0de-0000-7000-8000-00000000000f"
 NOON = moment("2026-06-12T12:00")
 LINE = LineItem(
     "mailbox", "Mailboxes, 11 of 30 days", "120", "mailbox", 350_000, 15_399_960, "component_count",
@@ -44,7 +45,8 @@ def wallet(available: str = "0.00", reserved: str = "0.00") -> Wallet:
 
 def posting(type_: TransactionType, *legs: tuple[str, str], lines: tuple[LineItem, ...] = ()) -> Posting:
     entries = tuple(Entry(name, eur(amount), "EUR") for name, amount in legs)
-    return Posting(ACCOUNT, type_, type_.title(), entries, NOON, lines)
+    hold_id = HOLD if "reserved" in dict(legs) else None
+    return Posting(ACCOUNT, type_, type_.title(), entries, NOON, lines, hold_id)
 
 
 def topup(amount: str) -> Posting:
@@ -100,7 +102,7 @@ def test_what_is_posted_says_what_was_wished_and_when() -> None:
     assert (transaction.account_id, transaction.currency, transaction.status) == (ACCOUNT, "EUR", "posted")
     assert (transaction.effective_at, transaction.created_at) == (earlier, NOON)
     assert (transaction.description, transaction.entries, transaction.line_items) == ("Charge", wish.entries, (LINE,))
-    assert transaction.transaction_id == derived_id(NOON, "transaction", ACCOUNT, 1)
+    assert transaction.transaction_id == ledger_id(NOON, ACCOUNT, 1)
 
 
 def test_the_last_cent_can_be_spent_and_not_a_micro_more() -> None:
@@ -194,6 +196,7 @@ FORGED: dict[str, Any] = {
     "effective_at": NOON + timedelta(microseconds=1), "created_at": NOON + timedelta(microseconds=1),
     "balance_after_micros": 1, "available_after_micros": 1, "reserved_after_micros": 1,
     "entries": charge("12.41").entries, "line_items": (), "previous_hash": "f" * 64,
+    "hold_id": HOLD,
 }  # fmt: skip
 
 
@@ -218,6 +221,26 @@ def test_an_entry_that_was_altered_no_longer_fits_the_hash(name: str, value: Any
 def test_a_line_that_was_altered_no_longer_fits_the_hash(name: str) -> None:
     forged: Any = {"metadata": {"plan_id": "x"}, "unit_price_micros": 1, "amount_micros": 1}.get(name, "x")
     assert chain_hash(replace(sealed(), line_items=(replace(LINE, **{name: forged}),))) != sealed().hash
+
+
+def test_what_belongs_to_a_hold_is_sealed_with_it() -> None:
+    _, (_, held) = post(wallet(), topup("1.00"), hold("1.00"))
+    canonical = (
+        f'{held.previous_hash}\n{{"account_id":"{ACCOUNT}","amount_micros":1000000,"available_after_micros":0,'
+        '"balance_after_micros":1000000,"created_at":"2026-06-12T12:00:00Z","currency":"EUR",'
+        '"description":"Hold","direction":"debit","effective_at":"2026-06-12T12:00:00Z",'
+        f'"entries":[["available",-1000000,"EUR"],["reserved",1000000,"EUR"]],"hold_id":"{HOLD}","line_items":"[]",'
+        f'"reserved_after_micros":1000000,"seq":2,"status":"posted","transaction_id":"{held.transaction_id}",'
+        '"txn_seq":null,"type":"hold","version":2}'
+    )
+    assert held.hash == hashlib.sha256(canonical.encode()).hexdigest()
+    assert chain_hash(replace(held, hold_id=None)) != held.hash != chain_hash(replace(held, hold_id="another"))
+
+
+@pytest.mark.parametrize("wrong", [replace(hold("1.00"), hold_id=None), replace(charge("1.00"), hold_id=HOLD)])
+def test_what_moves_reserved_money_names_its_hold_and_nothing_else_does(wrong: Posting) -> None:
+    with pytest.raises(Internal, match="names its hold"):
+        post(wallet("5.00", "5.00"), wrong)
 
 
 def test_the_bytes_under_a_hash_are_the_same_in_any_later_version() -> None:

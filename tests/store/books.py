@@ -6,11 +6,14 @@ import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
 
+from billing_mcp.domain.holds import CaptureHold, PlaceHold, ReleaseHold
+from billing_mcp.domain.instructions import Instruction
 from billing_mcp.domain.ledger import Entry, LedgerTransaction, LineItem, Posting, TransactionType, Wallet
 from billing_mcp.domain.money import parse_micros
 from billing_mcp.operations.platform import open_account
@@ -48,32 +51,51 @@ def charge(amount: str, account_id: str = ACCOUNT) -> Posting:
     return posting("charge", *legs, account_id=account_id, lines=[line])
 
 
-def hold(amount: str) -> Posting:
-    return posting("hold", ("available", f"-{amount}"), ("reserved", amount))
+def hold(amount: str) -> PlaceHold:
+    return PlaceHold(eur(amount), "msg_1", NOW + timedelta(days=7))
 
 
-def release(amount: str) -> Posting:
-    return posting("release", ("reserved", f"-{amount}"), ("available", amount))
+def capture(amount: str) -> CaptureHold:
+    """Of the hold that was placed last."""
+    return CaptureHold(_THE_LAST, eur(amount))
 
 
-def capture(amount: str) -> Posting:
-    return posting("charge", ("reserved", f"-{amount}"), ("revenue", amount))
+def release() -> ReleaseHold:
+    """Of the hold that was placed last."""
+    return ReleaseHold(_THE_LAST)
 
 
-LIFE = (topup("100.00"), hold("10.00"), capture("6.00"), release("4.00"), charge("20.50"), topup("5.25"))
+_THE_LAST = ""
+Act = Posting | PlaceHold | CaptureHold | ReleaseHold
+LIFE: tuple[Act, ...] = (topup("100.00"), hold("10.00"), capture("6.00"), release(), charge("20.50"), topup("5.25"))
 
 
-async def open_books(store: Store, *postings: Posting, account_id: str = ACCOUNT) -> tuple[LedgerTransaction, ...]:
-    """A new account, and what is posted on it."""
+async def open_books(store: Store, *acts: Act, account_id: str = ACCOUNT) -> tuple[LedgerTransaction, ...]:
+    """A new account, and what is done on it."""
     async with store.write(NOW) as tx:
         await open_account(tx, account_id, "Books", "EUR")
-        return await tx.ledger.post(postings)
+        return await carry_out(tx, *acts, account_id=account_id)
 
 
-async def post(store: Store, *postings: Posting) -> tuple[LedgerTransaction, ...]:
-    """Post in one transaction."""
+async def post(store: Store, *acts: Act) -> tuple[LedgerTransaction, ...]:
+    """Do it in one transaction."""
     async with store.write(NOW) as tx:
-        return await tx.ledger.post(postings)
+        return await carry_out(tx, *acts)
+
+
+async def carry_out(tx: Transaction, *acts: Act, account_id: str | None = None) -> tuple[LedgerTransaction, ...]:
+    """Do one after the other, each by the engine; postings on the account that they name, if none is given."""
+    posted: list[LedgerTransaction] = []
+    for act in acts:
+        if isinstance(act, Posting):
+            posted += await tx.ledger.post([replace(act, account_id=account_id or act.account_id)])
+            continue
+        if not isinstance(act, PlaceHold):
+            (last,) = await tx.holds.older(account_id or ACCOUNT, than=None, status="open", limit=1)
+            act = replace(act, hold_id=last.hold_id)
+        (done,) = await tx.ledger.carry_out([Instruction(account_id or ACCOUNT, act, NOW)])
+        posted += done.transactions
+    return tuple(posted)
 
 
 async def history(store: Store, account_id: str = ACCOUNT) -> list[LedgerTransaction]:

@@ -179,6 +179,38 @@ FORGERIES = (
         "UPDATE wallets SET last_seq = 7 WHERE MINE",
     ),
     forgery(
+        "a hold is deleted",
+        None,
+        "is in the ledger alone",
+        "DELETE FROM holds WHERE MINE",
+    ),
+    forgery(
+        "a hold that has ended is open again",
+        None,
+        "is not what the ledger says of it",
+        "UPDATE holds SET status = 'open', released_micros = 0 WHERE MINE",
+    ),
+    forgery(
+        "what was captured of a hold is changed",
+        None,
+        "is not what the ledger says of it",
+        "UPDATE holds SET captured_micros = captured_micros - 1, released_micros = released_micros + 1 WHERE MINE",
+    ),
+    forgery(
+        "a hold is added",
+        None,
+        "there are holds that the ledger does not know",
+        "INSERT INTO holds SELECT account_id, 'x', reference, amount_micros, captured_micros, released_micros, status, "
+        "expires_at_us, created_at_us, closed_at_us FROM holds WHERE MINE",
+    ),
+    forgery(
+        "an open hold is added",
+        None,
+        "hold x is stored alone",
+        "INSERT INTO holds SELECT account_id, 'x', reference, 1, 0, 0, 'open', expires_at_us, created_at_us, NULL "
+        "FROM holds WHERE MINE",
+    ),
+    forgery(
         "the wallet's txn_seq is changed",
         None,
         "last_txn_seq is not that of the ledger",
@@ -194,6 +226,7 @@ FORGERIES = (
 
 ANOTHER_LINE = LineItem("message", "Nothing", "1", "message", 1, 1, "usage")
 FACTS = {
+    "hold_id": "0190c0de-0000-7000-8000-000000000fff",
     "transaction_id": "0190c0de-0000-7000-8000-000000000fff",
     "type": "adjustment",
     "direction": "credit",

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from billing_mcp.store.store import Store
-from tests.store.books import LIFE, Run, audit, open_books, raw_connection
+from tests.store.books import LIFE, NOW, Run, audit, carry_out, open_books, raw_connection
 
 STATEMENTS = (
     "UPDATE ledger_transactions SET amount_micros = 1",
@@ -90,7 +90,7 @@ async def test_the_ledger_still_takes_new_rows_after_a_refusal(store: Store, dat
         with pytest.raises((sqlite3.IntegrityError, asyncpg.RaiseError)):
             await run("DELETE FROM ledger_entries")
 
-    async with store.write(LIFE[0].effective_at) as tx:
-        await tx.ledger.post(LIFE[3:])
+    async with store.write(NOW) as tx:
+        await carry_out(tx, *LIFE[3:])
 
     assert (await audit(store)).transactions == len(LIFE)

@@ -19,6 +19,7 @@ from tests.store.books import (
     OTHER,
     audit,
     capture,
+    carry_out,
     charge,
     eur,
     forger,
@@ -36,8 +37,7 @@ THIRD = "0190c0de-0000-7000-8000-0000000000c3"
 
 async def open_three_accounts(store: Store) -> None:
     for account_id in (OTHER, ACCOUNT, THIRD):
-        postings = [replace(posting, account_id=account_id) for posting in LIFE]
-        await open_books(store, *postings, account_id=account_id)
+        await open_books(store, *LIFE, account_id=account_id)
 
 
 async def test_sound_books_have_no_finding(store: Store) -> None:
@@ -46,7 +46,7 @@ async def test_sound_books_have_no_finding(store: Store) -> None:
     report = await audit(store)
 
     assert report.findings == ()
-    assert (report.accounts, report.transactions, report.entries) == (3, 18, 36)
+    assert (report.accounts, report.transactions, report.entries, report.holds) == (3, 18, 36, 3)
 
 
 async def test_empty_books_have_no_finding(store: Store) -> None:
@@ -65,8 +65,8 @@ async def test_the_books_are_sound_after_a_busy_life(world: World) -> None:
     await world.must(f"billing.plan.cancel(account_id={accounts[1]!r}, cancel_immediately=True)")
     await world.count(accounts[0], "proxy", 3)
     async with world.app.store.write(world.clock()) as tx:
-        for posting in (hold("7.00"), capture("5.00"), release("2.00"), topup("0.01"), charge("0.000001")):
-            await tx.ledger.post([replace(posting, account_id=accounts[0])])
+        acts = (hold("7.00"), capture("5.00"), release(), hold("1.00"), topup("0.01"), charge("0.000001"))
+        await carry_out(tx, *acts, account_id=accounts[0])
     for month in (4, 5, 6):
         world.clock.now = datetime(2026, month, 12, 1, tzinfo=UTC)
         for account_id in accounts:

@@ -28,7 +28,7 @@ from tests.store.test_audit import open_three_accounts
 
 _COLUMNS = (
     "direction, 1, currency, status, description, effective_at_us, created_at_us, balance_after_micros, "
-    "available_after_micros, reserved_after_micros, line_items_json, previous_hash, hash"
+    "available_after_micros, reserved_after_micros, line_items_json, previous_hash, hash, hold_id"
 )
 REPLACES = (
     "REPLACE INTO ledger_entries SELECT account_id, seq, line, ledger_account, 1, currency FROM ledger_entries",

@@ -191,10 +191,10 @@ async def test_a_postgresql_database_without_a_schema_is_outdated_and_left_alone
 async def test_a_postgresql_database_of_an_older_version_is_outdated(
     postgresql: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migrate, "REVISIONS", ("0001", "0002"))
-    monkeypatch.setattr(migrate, "HEAD", "0002")
+    monkeypatch.setattr(migrate, "REVISIONS", (*migrate.REVISIONS, "9999"))
+    monkeypatch.setattr(migrate, "HEAD", "9999")
 
-    with pytest.raises(Unavailable, match="has schema 0001, this program needs 0002") as outdated:
+    with pytest.raises(Unavailable, match=f"has schema {migrate.REVISIONS[-2]}, this program needs 9999") as outdated:
         await Store.open(postgresql)
 
     assert outdated.value.code == "schema_outdated"

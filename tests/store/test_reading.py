@@ -28,7 +28,7 @@ from tests.store.books import (
 
 
 async def test_pages_are_newest_first_with_the_total_and_empty_beyond_the_end(store: Store) -> None:
-    await open_books(store, topup("100.00"), hold("5.00"), *(charge(f"{n}.00") for n in range(1, 5)), release("5.00"))
+    await open_books(store, topup("100.00"), hold("5.00"), *(charge(f"{n}.00") for n in range(1, 5)), release())
     async with store.read(NOW) as tx:
         pages = [await tx.ledger.page(ACCOUNT, page=number, page_size=2) for number in (1, 2, 3, 4, 1000)]
 

@@ -72,8 +72,6 @@ async def _verify_account(tx: Transaction, books: _Books) -> None:
             books.verify(transaction)
             if len(books.holds.ended) >= _HOLDS_AT_A_TIME:
                 await _verify_ended_holds(tx, books)
-        await _verify_ended_holds(tx, books)
-        await _verify_open_holds(tx, books)
     except (ValueError, TypeError, OverflowError):
         books.note(books.transactions + 1, "it cannot be read")
         return
@@ -84,6 +82,8 @@ async def _verify_account(tx: Transaction, books: _Books) -> None:
         books.note(None, "the account or its wallet is missing")
     if await tx.ledger.count_entries(books.account_id) != books.entries:
         books.note(None, "the ledger has entries without a transaction")
+    await _verify_ended_holds(tx, books)
+    await _verify_open_holds(tx, books)
 
 
 async def _verify_ended_holds(tx: Transaction, books: _Books) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing_mcp.domain import ledger
 from billing_mcp.domain.clock import from_epoch_us, to_epoch_us
-from billing_mcp.domain.errors import NotFound
+from billing_mcp.domain.errors import Internal, NotFound
 from billing_mcp.domain.instructions import Instruction
 from billing_mcp.domain.ledger import AVAILABLE, RESERVED, Entry, LedgerTransaction, LineItem, Posting, Wallet
 from billing_mcp.store.changes import ChangeLog, WalletChange
@@ -32,8 +32,9 @@ WALLET = select(_WALLETS).where(_WALLETS.c.account_id == bindparam("account_id")
 class Ledger:
     """Postings and wallets, within one transaction."""
 
-    def __init__(self, connection: AsyncConnection, changes: ChangeLog, now: datetime) -> None:
+    def __init__(self, connection: AsyncConnection, changes: ChangeLog, now: datetime, *, writable: bool) -> None:
         self._connection = connection
+        self._writable = writable
         self._changes = changes
         self._now = now
 
@@ -60,6 +61,8 @@ class Ledger:
         """Carry out all instructions in this transaction. The first that is refused raises; none is then."""
         if not instructions:
             return []
+        if not self._writable:
+            raise Internal("nothing is posted in a snapshot")
         words = words_for(self._connection.dialect.name)
         program = carry_out(instructions, words, together=True)
         outcomes = cast("list[Done]", await run_on_connection(self._connection, program))

@@ -54,7 +54,7 @@ class Transaction:
         self.rollback_only = False
         self.changes = ChangeLog()
         self.accounts = Accounts(connection, self.changes)
-        self.ledger = Ledger(connection, self.changes, now)
+        self.ledger = Ledger(connection, self.changes, now, writable=writable)
         self.holds = Holds(connection)
         self.subscriptions = Subscriptions(connection, self.changes, now)
         self.invoices = Invoices(connection, self.changes)

@@ -39,10 +39,6 @@ def _create_holds() -> None:
         sa.Column("expires_at_us", sa.BigInteger(), nullable=False),
         sa.Column("created_at_us", sa.BigInteger(), nullable=False),
         sa.Column("closed_at_us", sa.BigInteger(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["account_id"],
-            ["accounts.account_id"],
-        ),
         sa.PrimaryKeyConstraint("account_id", "hold_id"),
         sqlite_with_rowid=False,
     )
@@ -62,10 +58,6 @@ def _create_posting_keys() -> None:
         sa.Column("request_hash", sa.String(), nullable=False),
         sa.Column("receipt_json", sa.Text(), nullable=False),
         sa.Column("created_at_us", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["account_id"],
-            ["accounts.account_id"],
-        ),
         sa.PrimaryKeyConstraint("account_id", "key_hash"),
         sqlite_with_rowid=False,
     )
