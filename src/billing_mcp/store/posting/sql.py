@@ -40,10 +40,12 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A statement that writes a set. `values` are rows on SQLite, and columns on PostgreSQL."""
+    """A statement that writes a set of `count` rows. `values` are rows on SQLite, and columns on PostgreSQL."""
 
+    table: str
     sql: str
     values: Sequence[Row]
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +112,11 @@ class Words:
 
     def insert(self, into: Table, rows: Sequence[Row]) -> Write:
         """Write whole rows, in the order of the table's columns."""
-        return Write(self.inserts[into], self.rows(rows))
+        return Write(into.name, self.inserts[into], self.rows(rows), len(rows))
 
     def update(self, change: Change, rows: Sequence[Row]) -> Write:
         """Write rows of the new values, and then what is compared."""
-        return Write(self.updates[change], self.rows(rows))
+        return Write(change.table.name, self.updates[change], self.rows(rows), len(rows))
 
 
 def _sqlite() -> Words:
