@@ -19,6 +19,7 @@ from billing_mcp.kernel.answer import Answer, Effects
 
 _INDENT = (0, 0, 0, 2)
 _PLAIN_WIDTH = 110
+_CHANGED = {True: "changed", False: "nothing was changed", None: "nobody knows whether anything was changed"}
 _MARKS = {"completed": "[green]✔[/]", "previewed": "[cyan]◌[/]", "failed": "[red]✘[/]"}
 
 
@@ -74,7 +75,7 @@ def script(source: str) -> RenderableType:
 
 def answer(value: Answer) -> Iterable[RenderableType]:
     """An answer: what it says, what it printed, what it changed, and why it failed."""
-    changed = "changed" if value.changed else "nothing was changed"
+    changed = _CHANGED[value.changed]
     yield Text.from_markup(f"{_MARKS[value.status]} [bold]{value.status}[/], {changed}  [dim]{value.execution_id}[/]")
     if value.output:
         yield Padding(Text(printable(value.output.rstrip()), style="italic"), _INDENT)

@@ -199,7 +199,7 @@ def failure_text(answer: Answer) -> str:
         lines.append(f"Line {error.line}: {error.source or ''}")
     if error.hint:
         lines.append(f"Hint: {error.hint}")
-    lines.append("Nothing was changed.")
+    lines.append("Nothing was changed." if answer.changed is False else "Whether it was changed is not known.")
     if answer.output:
         lines.append(f"Printed before:\n{answer.output}")
     return "\n".join(lines)

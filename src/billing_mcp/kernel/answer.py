@@ -73,7 +73,7 @@ class Answer(_Part):
     """What an execution did and returned."""
 
     status: Literal["completed", "previewed", "failed"]
-    changed: bool = Field(description="Whether anything was changed for good.")
+    changed: bool | None = Field(description="Whether anything was changed for good; null when nobody knows.")
     execution_id: str
     result: Any = None
     output: str = ""

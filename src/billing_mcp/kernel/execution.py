@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -31,6 +32,7 @@ log = structlog.get_logger()
 
 MAX_ATTEMPTS = 3
 MAX_KEY_CHARS = 255
+_LOOKS_AFTER_S = (0.1, 0.4, 1.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ class _Run:
             created_at=self.now,
             duration_us=int((time.perf_counter() - self.started_s) * 1_000_000),
             status=answer.status,
-            changed=answer.changed,
+            changed=bool(answer.changed),
             script=self.source.replace("\0", "\N{REPLACEMENT CHARACTER}"),  # PostgreSQL stores no NUL
             answer_json=answer.to_json(),
         )
@@ -229,6 +231,9 @@ class Executor:
         try:
             answer = await self._alone_under_its_key(run)
         except BillingError as error:
+            if error.code == "outcome_unknown":
+                unknown = _failed(run, error).model_copy(update={"changed": None})
+                return await self._found_again(run) or unknown
             answer = _failed(run, error)
         except Exception:
             log.exception("execution_crashed", execution_id=run.execution_id)
@@ -238,6 +243,17 @@ class Executor:
         if not answer.changed and not replayed:
             await self._journal.add(run.record(answer), wait=answer.status != "completed")
         return answer
+
+    async def _found_again(self, run: _Run) -> Answer | None:
+        """The answer that a commit has stored whose own answer was lost. The database may be away for a moment."""
+        for pause_s in _LOOKS_AFTER_S:
+            await asyncio.sleep(pause_s)
+            with suppress(BillingError, TransactionAbortedError):
+                async with self._store.read(run.now) as tx:
+                    stored = await tx.executions.answer(run.principal_id, run.execution_id)
+                if stored is not None:
+                    return Answer.model_validate_json(stored)
+        return None
 
     async def _alone_under_its_key(self, run: _Run) -> Answer:
         if not run.key:
