@@ -269,7 +269,7 @@ async def test_a_wallet_that_changes_under_a_posting_stops_it(store: Store) -> N
     before = await history(store), await wallet(store)
 
     def intrude(_connection: object, cursor: object, statement: str, *_: object) -> None:
-        if statement.startswith("INSERT INTO ledger_entries"):
+        if "INSERT INTO ledger_entries" in statement:
             cursor.execute("UPDATE wallets SET last_seq = last_seq + 1")  # type: ignore[attr-defined]
 
     engine = store._writer.sync_engine

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -137,7 +136,7 @@ def _key(idempotency_key: str, asked: tuple[object, ...]) -> IdempotencyKey:
     if len(idempotency_key) > MAX_KEY_CHARS:
         message = f"an idempotency_key has at most {MAX_KEY_CHARS} characters, this one {len(idempotency_key)}"
         raise InvalidArgument(message, field="idempotency_key", hint="Use a UUID.")
-    return IdempotencyKey(_digest(idempotency_key), _digest(json.dumps(asked)))
+    return IdempotencyKey(_digest(idempotency_key), _digest("\x1f".join(map(str, asked))))
 
 
 def _digest(text: str) -> str:

@@ -22,7 +22,7 @@ from billing_mcp.domain.instructions import IdempotencyKey, Instruction, Receipt
 from billing_mcp.domain.ledger import LedgerTransaction, Posting, Wallet, decide, line_items_to_json
 from billing_mcp.domain.plans import AccountStatus
 from billing_mcp.store.posting import sql
-from billing_mcp.store.posting.sql import Change, Read, Row, Words, Write
+from billing_mcp.store.posting.sql import Change, NewRows, Read, Row, Words, Write
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,22 +188,23 @@ class _Plan:
             self._events.append(_event_row(decision.event, instruction))
 
     def write(self, words: Words) -> Generator[Write, Any, None]:
-        """Write what is decided so far and will not change."""
-        for into, rows in (
+        """Write what is decided so far."""
+        new: list[NewRows] = [
             (sql.TRANSACTIONS, self._transactions),
             (sql.ENTRIES, self._entries),
+            (sql.NEW_HOLDS, [_hold_row(self._holds[name]) for name in self._placed]),
             (sql.NEW_KEYS, self._new_keys),
             (sql.EVENTS, self._events),
-        ):
-            if rows:
-                yield words.insert(into, rows)
+        ]
+        if sets := [each for each in new if each[1]]:
+            yield from words.insert(sets)
+        self._changed -= self._placed
+        self._placed = set()
         self._transactions, self._entries, self._new_keys, self._events = [], [], [], []
 
     def end(self, words: Words) -> Generator[Write, Any, None]:
         """Write how holds, wallets and statuses are after all of it."""
-        if self._placed:
-            yield words.insert(sql.NEW_HOLDS, [_hold_row(self._holds[name]) for name in self._placed])
-        holds = [self._holds[name] for name in self._changed - self._placed]
+        holds = [self._holds[name] for name in self._changed]
         moved = [books for books in self._books.values() if books.wallet.last_seq != books.read_seq]
         statuses = [books for books in moved if books.status != books.read_status]
         changes: list[tuple[Change, list[Row]]] = [

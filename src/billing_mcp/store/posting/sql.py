@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from sqlalchemy import BigInteger, Integer, Table
@@ -24,6 +25,7 @@ from billing_mcp.store.tables import (
 )
 
 Row = Sequence[Any]
+NewRows = tuple[Table, Sequence[Row]]
 
 _WALLET = "w.account_id, w.currency, w.available_micros, w.reserved_micros, w.last_seq, w.last_txn_seq, w.head_hash"
 _KEY = "k.account_id, k.key_hash, k.request_hash, k.receipt_json"
@@ -88,7 +90,8 @@ class Words:
     known_sql: str
     keys_sql: str
     holds_sql: str
-    inserts: dict[Table, str]
+    insert: Callable[[Sequence[NewRows]], list[Write]]
+    """Write whole rows into several tables, in the order of their columns."""
     updates: dict[Change, str]
     names: Callable[[Sequence[str]], Row]
     pairs: Callable[[Sequence[tuple[str, str]]], Row]
@@ -110,10 +113,6 @@ class Words:
         """The holds of pairs of account and hold."""
         return Read(self.holds_sql, self.pairs(pairs))
 
-    def insert(self, into: Table, rows: Sequence[Row]) -> Write:
-        """Write whole rows, in the order of the table's columns."""
-        return Write(into.name, self.inserts[into], self.rows(rows), len(rows))
-
     def update(self, change: Change, rows: Sequence[Row]) -> Write:
         """Write rows of the new values, and then what is compared."""
         return Write(change.table.name, self.updates[change], self.rows(rows), len(rows))
@@ -124,6 +123,8 @@ def _sqlite() -> Words:
     first, second = "json_extract(j.value, '$[0]')", "json_extract(j.value, '$[1]')"
     named = "json_each(?) j CROSS JOIN wallets w ON w.account_id = j.value"
     books = f"SELECT a.status, {_WALLET} FROM {named} CROSS JOIN accounts a ON a.account_id = w.account_id"  # noqa: S608
+
+    inserts = {each: _insert(each, f"VALUES ({', '.join('?' for _ in each.columns)})") for each in _INSERTED}
 
     def update(change: Change) -> str:
         columns = ", ".join(f"{name} = ?" for name in change.columns)
@@ -138,7 +139,7 @@ def _sqlite() -> Words:
         f"ON k.account_id = {first} AND k.key_hash = {second}",
         holds_sql=f"SELECT {_HOLD} FROM json_each(?) j CROSS JOIN holds h "  # noqa: S608
         f"ON h.account_id = {first} AND h.hold_id = {second}",
-        inserts={each: _insert(each, f"VALUES ({', '.join('?' for _ in each.columns)})") for each in _INSERTED},
+        insert=lambda sets: [Write(into.name, inserts[into], rows, len(rows)) for into, rows in sets],
         updates={change: update(change) for change in _CHANGED},
         names=lambda names: (json.dumps(names),),
         pairs=lambda pairs: (json.dumps(pairs),),
@@ -154,9 +155,25 @@ def _postgresql() -> Words:
     )
     pairs = "unnest($1::text[], $2::text[]) AS j(a, b)"
 
-    def arrays(of: Table, names: Sequence[str]) -> str:
-        types = (f"${number}::{_type(of, name)}[]" for number, name in enumerate(names, start=1))
+    def arrays(of: Table, names: Sequence[str], first: int = 1) -> str:
+        types = (f"${number}::{_type(of, name)}[]" for number, name in enumerate(names, first))
         return f"unnest({', '.join(types)})"
+
+    @cache
+    def insert_sql(tables: tuple[Table, ...]) -> str:
+        """One statement for all: while the server is busy with it, what comes next is decided."""
+        inserts, first = [], 1
+        for into in tables:
+            inserts.append(_insert(into, f"SELECT * FROM {arrays(into, into.columns.keys(), first)}"))  # noqa: S608
+            first += len(into.columns)
+        others = ", ".join(f"i{number} AS ({insert})" for number, insert in enumerate(inserts[:-1]))
+        return f"WITH {others} {inserts[-1]}" if others else inserts[-1]
+
+    def insert(sets: Sequence[NewRows]) -> list[Write]:
+        sql = insert_sql(tuple(into for into, _ in sets))
+        columns = [column for _, rows in sets for column in zip(*rows, strict=True)]
+        into, last = sets[-1]
+        return [Write(into.name, sql, columns, len(last))]
 
     def update(change: Change) -> str:
         names = (*change.columns, *change.where)
@@ -172,7 +189,7 @@ def _postgresql() -> Words:
         known_sql="SELECT account_id FROM wallets WHERE account_id = ANY($1::text[])",
         keys_sql=f"SELECT {_KEY} FROM posting_keys k JOIN {pairs} ON (k.account_id, k.key_hash) = (j.a, j.b)",  # noqa: S608
         holds_sql=f"SELECT {_HOLD} FROM holds h JOIN {pairs} ON (h.account_id, h.hold_id) = (j.a, j.b)",  # noqa: S608
-        inserts={each: _insert(each, f"SELECT * FROM {arrays(each, each.columns.keys())}") for each in _INSERTED},  # noqa: S608
+        insert=insert,
         updates={change: update(change) for change in _CHANGED},
         names=lambda names: (names,),
         pairs=lambda pairs: tuple(zip(*pairs, strict=True)),
