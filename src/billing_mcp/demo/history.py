@@ -21,6 +21,7 @@ from billing_mcp.kernel.principal import Permission, Principal
 from billing_mcp.kernel.programs import SingleCall
 from billing_mcp.operations import REGISTRY
 from billing_mcp.operations.platform import ComponentType, count_components, open_account, receive_payment
+from billing_mcp.operations.platform_holds import PlatformHolds
 from billing_mcp.store.store import Store
 from billing_mcp.worker.cycle import close_ended_period
 
@@ -44,6 +45,8 @@ class Story:
     """In which month, counted from 0, the account moves to which plan, on the period's 12th day."""
     also: tuple[tuple[ComponentType, int], ...] = ()
     """What else it has, and how many."""
+    holds: tuple[tuple[str, int], ...] = ()
+    """What is in flight in the month that runs now: reference and micros."""
 
 
 STORIES = (
@@ -57,6 +60,7 @@ STORIES = (
         first_plan="smtp_per_proxy",
         changes=((1, "smtp_per_mailbox"),),
         also=(("proxy", 3),),
+        holds=(("campaign_autumn_sale", 8_300_000), ("campaign_newsletter_47", 4_212_500)),
     ),
     Story(
         account_id="0190c0de-0000-7000-8000-000000000002",
@@ -136,6 +140,8 @@ def _scenes(story: Story, today: date) -> Iterator[Scene]:
             yield midnight + timedelta(hours=9, minutes=30), _pay(story, month)
         if month == 0:
             yield midnight + timedelta(hours=10), _choose(story, story.first_plan)
+        if month == MONTHS and story.holds:
+            yield midnight + timedelta(hours=9, minutes=45), _hold(story)
         for when, plan_id in story.changes:
             if when == month:
                 yield midnight + timedelta(days=11, hours=14), _choose(story, plan_id)
@@ -172,6 +178,16 @@ def _pay(story: Story, month: int) -> Callable[[_Stage], Awaitable[None]]:
         amount_micros = story.topups_eur[month] * MICROS_PER_UNIT
         async with stage.store.write(stage.now) as tx:
             await receive_payment(tx, story.account_id, amount_micros, provider="bank_transfer")
+
+    return act
+
+
+def _hold(story: Story) -> Callable[[_Stage], Awaitable[None]]:
+    async def act(stage: _Stage) -> None:
+        holds = PlatformHolds(stage.store, lambda: stage.now)
+        for reference, amount_micros in story.holds:
+            until = stage.now + timedelta(days=60)
+            await holds.place(story.account_id, amount_micros, reference=reference, expires_at=until)
 
     return act
 
