@@ -17,5 +17,5 @@ month = billing.ledger.list(account_id=account_id, from_date="2026-02-01", to_da
     "reserved": balance["reserved"],
     "free_share_percent": round(100 * balance["free"] / balance["total"], 1),
     "in_flight": in_flight,
-    "february": [[item["created_at"][:10], item["type"], item["amount"], item["free_after"]] for item in month["items"]],
+    "february": {item["created_at"]: f"{item['type']} {item['amount']}" for item in month["items"]},
 }
