@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
@@ -63,8 +63,8 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, 
 
 
 def progress(description: str) -> Progress:
-    """A progress bar on standard error, gone when it is done."""
-    columns = (TextColumn(description), BarColumn(), MofNCompleteColumn())
+    """A progress bar on standard error with an estimate of the time left, gone when it is done."""
+    columns = (TextColumn(description), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=error_console(), transient=True, disable=not sys.stderr.isatty())
 
 

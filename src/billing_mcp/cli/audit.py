@@ -28,7 +28,7 @@ def verify(as_json: Json = False, database: Database = None) -> None:
 
     async def work() -> None:
         async with open_store(database) as (store, settings), store.read(clock_of(settings)()) as tx:
-            with terminal.progress("Verifying accounts") as bar:
+            with terminal.progress("Verifying transactions") as bar:
                 task = bar.add_task("")
                 report = await verify_books(tx, progress=lambda d, n: bar.update(task, completed=d, total=n))
         if as_json:

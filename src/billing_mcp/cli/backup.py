@@ -77,7 +77,7 @@ def restore(
         with exclusive(target, replace=replace) as old, draft_beside(target) as draft:
             with _progress("Copying pages") as progress:
                 take(file, draft, database=target, progress=progress)
-            with _progress("Verifying accounts") as progress:
+            with _progress("Verifying transactions") as progress:
                 report = run(verify(draft, file, clock_of(settings)(), progress=progress))
             with _progress("Keeping the old database") as progress:
                 made, kept = put(draft, target, old, now=system_clock(), progress=progress)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 
 Clock = Callable[[], datetime]
 
@@ -22,7 +23,8 @@ def start_of(day: date) -> datetime:
 
 def iso(moment: datetime) -> str:
     """ISO 8601 in UTC, to the second, or to the microsecond where there is a fraction."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return f"{in_utc.isoformat()[:-6]}Z"
 
 
 def to_epoch_us(moment: datetime) -> int:
@@ -33,5 +35,15 @@ def to_epoch_us(moment: datetime) -> int:
 
 def from_epoch_us(value: int) -> datetime:
     """The moment of `to_epoch_us`."""
+    return _EPOCH + timedelta(microseconds=value)
+
+
+def iso_of_epoch_us(value: int) -> str:
+    """The same as `iso(from_epoch_us(value))`, for many moments that are close to each other."""
     seconds, micros = divmod(value, 1_000_000)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
+    return f"{_second(seconds)}.{micros:06d}Z" if micros else f"{_second(seconds)}Z"
+
+
+@lru_cache(maxsize=1024)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:-6]

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing_mcp.domain.clock import to_epoch_us
 from billing_mcp.domain.errors import NotFound
 from billing_mcp.domain.holds import Hold, HoldStatus
 from billing_mcp.store.posting.program import hold_of
+from billing_mcp.store.snapshot import fetch_many
 from billing_mcp.store.tables import HoldRow, table
 
 _HOLDS = table(HoldRow)
+_COUNT = select(func.count().label("holds")).where(_HOLDS.c.account_id == bindparam("account_id"))
 _OPEN = _HOLDS.c.status == "open"
 
 
@@ -61,8 +63,8 @@ class Holds:
 
     async def count(self, account_id: str) -> int:
         """How many holds of an account are stored, open or not."""
-        statement = select(func.count()).select_from(_HOLDS).where(_HOLDS.c.account_id == account_id)
-        return (await self._connection.execute(statement)).scalar_one()
+        (rows,) = await fetch_many(self._connection, _COUNT, account_id=account_id)
+        return int(rows[0].holds)
 
     async def account_ids(self) -> list[str]:
         """Every account that has a hold."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
-from sqlalchemy import RowMapping, bindparam, func, insert, select, tuple_, union
+from sqlalchemy import bindparam, func, insert, select, tuple_, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing_mcp.domain import ledger
@@ -16,10 +16,11 @@ from billing_mcp.domain.errors import Internal, NotFound
 from billing_mcp.domain.instructions import Instruction
 from billing_mcp.domain.ledger import AVAILABLE, RESERVED, Entry, LedgerTransaction, LineItem, Posting, Wallet
 from billing_mcp.store.changes import ChangeLog, WalletChange
+from billing_mcp.store.pages import PAGE_SIZE, Page, pages
 from billing_mcp.store.posting.program import Done, carry_out
 from billing_mcp.store.posting.running import run_on_connection
 from billing_mcp.store.posting.sql import words_for
-from billing_mcp.store.snapshot import Rows, fetch
+from billing_mcp.store.snapshot import Rows, fetch, fetch_many
 from billing_mcp.store.tables import LedgerEntryRow, LedgerTransactionRow, WalletRow, table
 
 _WALLETS = table(WalletRow)
@@ -27,6 +28,10 @@ _TRANSACTIONS = table(LedgerTransactionRow)
 _ENTRIES = table(LedgerEntryRow)
 WALLET = select(_WALLETS).where(_WALLETS.c.account_id == bindparam("account_id"))
 """One wallet, by `account_id`."""
+_HASH = select(_TRANSACTIONS.c.hash).where(
+    (_TRANSACTIONS.c.account_id == bindparam("account_id")) & (_TRANSACTIONS.c.seq == bindparam("seq"))
+)
+_COUNT_ENTRIES = select(func.count().label("entries")).where(_ENTRIES.c.account_id == bindparam("account_id"))
 
 
 class Ledger:
@@ -120,29 +125,32 @@ class Ledger:
         ids = union(*(select(t.c.account_id) for t in (_WALLETS, _TRANSACTIONS, _ENTRIES)))
         return sorted((await self._connection.execute(ids)).scalars())
 
+    async def heads(self) -> list[tuple[str, int, str]]:
+        """Where the ledger of each account ends, as its wallet says: account, `seq` and hash."""
+        w = _WALLETS.c
+        rows = await self._connection.execute(select(w.account_id, w.last_seq, w.head_hash).order_by(w.account_id))
+        return [(account_id, seq, head) for account_id, seq, head in rows]
+
+    async def hash_at(self, account_id: str, seq: int) -> str | None:
+        """The stored hash of one transaction; None when there is no such transaction."""
+        (rows,) = await fetch(self._connection, _HASH, account_id=account_id, seq=seq)
+        return rows[0].hash if rows else None
+
     async def count_entries(self, account_id: str) -> int:
         """How many entries there are for an account, whether or not their transactions exist."""
-        statement = select(func.count()).select_from(_ENTRIES).where(_ENTRIES.c.account_id == account_id)
-        return (await self._connection.execute(statement)).scalar_one()
+        (rows,) = await fetch_many(self._connection, _COUNT_ENTRIES, account_id=account_id)
+        return int(rows[0].entries)
 
-    async def history(self, account_id: str, *, batch: int = 1000) -> AsyncIterator[LedgerTransaction]:
+    def pages(self, account_id: str, *, size: int = PAGE_SIZE) -> AsyncIterator[Page]:
+        """All stored transactions of an account with their entries, in order."""
+        return pages(self._connection, account_id, size=size)
+
+    async def history(self, account_id: str, *, batch: int = PAGE_SIZE) -> AsyncIterator[LedgerTransaction]:
         """Every transaction of an account with its entries, in order, as stored."""
-        seq = 0
-        while True:
-            t, e = _TRANSACTIONS.c, _ENTRIES.c
-            page = (
-                select(_TRANSACTIONS).where((t.account_id == account_id) & (t.seq > seq)).order_by(t.seq).limit(batch)
-            )
-            rows = (await self._connection.execute(page)).mappings().all()
-            if not rows:
-                return
-            within = (e.account_id == account_id) & (e.seq >= rows[0]["seq"]) & (e.seq <= rows[-1]["seq"])
-            legs: dict[int, list[Entry]] = {}
-            for leg in await self._connection.execute(select(_ENTRIES).where(within).order_by(e.seq, e.line)):
-                legs.setdefault(leg.seq, []).append(Entry(leg.ledger_account, leg.amount_micros, leg.currency))
-            for row in rows:
-                yield _transaction(row, tuple(legs.get(row["seq"], ())))
-            seq = rows[-1]["seq"]
+        async for page in self.pages(account_id, size=batch):
+            for row in page.transactions:
+                entries = tuple([Entry(*leg) for leg in page.legs_of(row.seq)])
+                yield _transaction({**row._asdict(), "account_id": account_id}, entries)
 
 
 def wallet_of(rows: Rows, account_id: str) -> Wallet:
@@ -167,7 +175,7 @@ _SAME_COLUMNS = (
 )  # fmt: skip
 
 
-def _transaction(row: RowMapping, entries: tuple[Entry, ...]) -> LedgerTransaction:
+def _transaction(row: Mapping[Any, Any], entries: tuple[Entry, ...]) -> LedgerTransaction:
     return LedgerTransaction(
         **{name: row[name] for name in _SAME_COLUMNS},
         effective_at=from_epoch_us(row["effective_at_us"]),

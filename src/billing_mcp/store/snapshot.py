@@ -101,18 +101,16 @@ class _Query:
         self._sql = compiled.string
         self._names: list[str] = compiled.positiontup or []
         columns = statement.selected_columns
-        self._row = namedtuple("Row", [column.key for column in columns])  # type: ignore[misc]
+        self._make = namedtuple("Row", [column.key for column in columns])._make  # type: ignore[attr-defined,misc]
         readers = [c.type.dialect_impl(engine.dialect).result_processor(engine.dialect, None) for c in columns]
         self._readers = [(number, read) for number, read in enumerate(readers) if read is not None]
 
     def rows(self, driver: sqlite3.Connection, parameters: dict[str, Any]) -> Rows:
         """What it finds."""
         found = driver.execute(self._sql, [parameters[name] for name in self._names])
-        return [self._row(*self._read(row)) for row in found]
+        return [*map(self._make, map(self._read, found) if self._readers else found)]
 
     def _read(self, row: tuple[Any, ...]) -> Sequence[Any]:
-        if not self._readers:
-            return row
         values = list(row)
         for number, read in self._readers:
             values[number] = read(values[number])
@@ -138,16 +136,7 @@ class Snapshot:
         Where a connection is open and nothing is locked that takes less time than to ask a thread
         for it. What would wait is asked of a thread.
         """
-        queries = [self._snapshots.query(each) for each in statements]
-
-        def read(connection: Connection) -> list[Rows]:
-            driver = _driver_of(connection)
-            try:
-                if not driver.in_transaction:
-                    driver.execute("BEGIN")
-                return [query.rows(driver, parameters) for query in queries]
-            except sqlite3.Error as error:
-                raise DBAPIError(None, None, error) from error
+        read = self._reading(statements, parameters)
 
         def read_without_waiting(connection: Connection) -> list[Rows]:
             driver = _driver_of(connection)
@@ -162,6 +151,26 @@ class Snapshot:
             with suppress(DBAPIError):
                 return self._run(read_without_waiting)
         return await self.run(read)
+
+    async def fetch_many(self, statements: tuple[Select[Any], ...], parameters: dict[str, Any]) -> list[Rows]:
+        """The rows of several statements that find many, with the same parameters; from a thread."""
+        return await self.run(self._reading(statements, parameters))
+
+    def _reading(
+        self, statements: tuple[Select[Any], ...], parameters: dict[str, Any]
+    ) -> Callable[[Connection], list[Rows]]:
+        queries = [self._snapshots.query(each) for each in statements]
+
+        def read(connection: Connection) -> list[Rows]:
+            driver = _driver_of(connection)
+            try:
+                if not driver.in_transaction:
+                    driver.execute("BEGIN")
+                return [query.rows(driver, parameters) for query in queries]
+            except sqlite3.Error as error:
+                raise DBAPIError(None, None, error) from error
+
+        return read
 
     async def run(self, work: Callable[[Connection], T]) -> T:
         """What `work` returns, from a thread."""
@@ -207,4 +216,11 @@ async def fetch(connection: AsyncConnection | Snapshot, *statements: Select[Any]
     """The rows of several statements with the same parameters, in as few round trips as the database allows."""
     if isinstance(connection, Snapshot):
         return await connection.fetch(statements, parameters)
+    return [(await connection.execute(each, parameters)).all() for each in statements]
+
+
+async def fetch_many(connection: AsyncConnection | Snapshot, *statements: Select[Any], **parameters: Any) -> list[Rows]:
+    """The same, for statements that find many rows: whoever else waits is served meanwhile."""
+    if isinstance(connection, Snapshot):
+        return await connection.fetch_many(statements, parameters)
     return [(await connection.execute(each, parameters)).all() for each in statements]
