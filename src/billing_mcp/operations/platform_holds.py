@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from billing_mcp.domain.clock import Clock, iso
-from billing_mcp.domain.errors import InvalidArgument, Refused
+from billing_mcp.domain.errors import InvalidArgument, NotFound, Refused
 from billing_mcp.domain.holds import CaptureHold, ExpireHold, Hold, HoldAction, PlaceHold, ReleaseHold
 from billing_mcp.domain.instructions import IdempotencyKey, Instruction, Receipt
 from billing_mcp.domain.ledger import MAX_TOTAL_MICROS
@@ -128,6 +128,9 @@ class PlatformHolds:
     async def _submit(
         self, account_id: str, action: HoldAction, now: datetime, idempotency_key: str, asked: tuple[object, ...]
     ) -> Receipt:
+        _check_id(account_id, "account_id")
+        if not isinstance(action, PlaceHold):
+            _check_id(action.hold_id, "hold_id")
         key = _key(idempotency_key, asked) if idempotency_key else None
         return await self._store.submit(Instruction(account_id, action, now, key))
 
@@ -141,6 +144,12 @@ def _key(idempotency_key: str, asked: tuple[object, ...]) -> IdempotencyKey:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _check_id(given: str, field: str) -> None:
+    """Raise NotFound for what no database can store: it would spoil the batch of all that wait with it."""
+    if not given.isprintable():
+        raise NotFound(f"{field} {ascii(given)[:80]} does not exist", field=field)
 
 
 def _check_amount(amount_micros: int) -> None:

@@ -53,6 +53,9 @@ _REASONS = {
     "disk I/O error": "the disk of the database fails",
 }
 _LOCK_SQLSTATES = frozenset({"55P03"})
+# Between the server's last word and its hanging up, the driver takes any statement for a defect of its own.
+GONE = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What the plain driver of PostgreSQL raises when its connection is of no use any more."""
 
 
 class TransactionAbortedError(Exception):
@@ -187,7 +190,7 @@ def of_the_driver() -> Iterator[None]:
             yield
         except (sqlite3.Error, asyncpg.PostgresError) as error:
             raise DBAPIError(None, None, error) from error
-        except (OSError, asyncpg.InterfaceError) as error:
+        except GONE as error:
             raise _unavailable("the database cannot be reached; does its server run?") from error
 
 
@@ -227,7 +230,7 @@ def is_lost(error: BaseException) -> bool:
     """Whether the connection is gone, so that nobody knows what became of its last statement."""
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or isinstance(error, InterfaceError) or _lost_state(error.orig)
-    return isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError) or _lost_state(error)
+    return isinstance(error, GONE) or _lost_state(error)
 
 
 def _lost_state(error: BaseException | None) -> bool:

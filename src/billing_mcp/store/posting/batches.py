@@ -14,7 +14,7 @@ from sqlalchemy import URL, Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from billing_mcp.domain.instructions import Instruction
-from billing_mcp.store.engine import commit, connect_asyncpg, connected, is_lost, of_the_driver, outcome_unknown
+from billing_mcp.store.engine import GONE, commit, connect_asyncpg, connected, is_lost, of_the_driver, outcome_unknown
 from billing_mcp.store.posting.program import Outcome, carry_out
 from billing_mcp.store.posting.running import run_on_asyncpg, run_on_connection, run_on_sqlite
 from billing_mcp.store.posting.sql import POSTGRESQL, SQLITE
@@ -102,7 +102,7 @@ class PostgreSQLBatches:
         if self._driver is not None:
             try:
                 await self._driver.execute(_BEGIN)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except (*GONE, asyncpg.PostgresError):
                 self._drop()
             else:
                 return self._driver
