@@ -170,7 +170,7 @@ def _moment(text: str | None) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         message = f"--expires must be a moment in ISO 8601, such as 2026-03-01T12:00:00Z; got {text!r}"
         raise InvalidArgument(message, field="expires") from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

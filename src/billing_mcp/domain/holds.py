@@ -7,7 +7,7 @@ captured, or what remains goes back to available: because it is released, or bec
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from billing_mcp.domain.clock import iso
@@ -16,6 +16,7 @@ from billing_mcp.domain.events import Event
 from billing_mcp.domain.ids import ledger_id
 from billing_mcp.domain.ledger import (
     AVAILABLE,
+    MAX_TOTAL_MICROS,
     RECEIVABLE,
     RESERVED,
     REVENUE,
@@ -30,6 +31,8 @@ from billing_mcp.domain.money import format_micros
 from billing_mcp.domain.plans import AccountStatus
 
 HoldStatus = Literal["open", "captured", "released", "expired"]
+
+MAX_LIFE = timedelta(days=366)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +139,15 @@ def decide_hold(
 def place(wallet: Wallet, status: AccountStatus, action: PlaceHold, *, now: datetime) -> Decision:
     """Set money aside.
 
-    Raises InvalidArgument for an amount that is not positive or an expiry that is past; Refused with
-    code `account_not_active`; InsufficientFunds.
+    Raises InvalidArgument for an amount that is not positive, or an expiry that is past or too far
+    ahead; Refused with code `account_not_active`; InsufficientFunds.
     """
     _check_amount(action.amount_micros)
-    if action.expires_at <= now:
+    if not now < action.expires_at <= now + MAX_LIFE:
         raise InvalidArgument(
-            f"expires_at must be later than now, {iso(now)}; got {iso(action.expires_at)}", field="expires_at"
+            f"expires_at must be later than now, {iso(now)}, and within {MAX_LIFE.days} days; "
+            f"got {iso(action.expires_at)}",
+            field="expires_at",
         )
     if status != "active":
         raise Refused(
@@ -171,13 +176,19 @@ def place(wallet: Wallet, status: AccountStatus, action: PlaceHold, *, now: date
 def capture(wallet: Wallet, status: AccountStatus, action: CaptureHold, hold: Hold, *, now: datetime) -> Decision:
     """Charge what an open hold was for.
 
-    More than remains is never refused: the excess is taken from available, and what is missing there
+    More than remains is charged too: the excess is taken from available, and what is missing there
     becomes receivable, which makes an active account past_due. Raises InvalidArgument for an amount
-    that is not positive.
+    that is not positive, and Refused with code `amount_too_large` for more than can be stored.
     """
     remaining = hold.remaining_micros
     amount = remaining if action.amount_micros is None else action.amount_micros
     _check_amount(amount)
+    if hold.captured_micros + amount > MAX_TOTAL_MICROS:
+        raise Refused(
+            f"a hold can be charged {format_micros(MAX_TOTAL_MICROS)} {wallet.currency} in all",
+            code="amount_too_large",
+            field="amount",
+        )
     reserved = min(amount, remaining)
     available = min(amount - reserved, max(0, wallet.available_micros))
     owed = amount - reserved - available

@@ -20,7 +20,6 @@ from billing_mcp.domain.money import format_micros
 from billing_mcp.store.store import Store
 
 DEFAULT_LIFE = timedelta(days=7)
-MAX_LIFE = timedelta(days=366)
 MAX_KEY_CHARS = 255
 MAX_REFERENCE_CHARS = 255
 _DUE_AT_A_TIME = 256
@@ -49,17 +48,14 @@ class PlatformHolds:
     ) -> Receipt:
         """Set money aside until `expires_at`, by default 7 days from now, for what you call `reference`.
 
-        The reference is stored for good: it names the work, and holds no personal data. Raises
-        InsufficientFunds, and Refused with code `account_not_active`.
+        That is at most 366 days ahead. The reference is stored for good: it names the work, and holds no
+        personal data. Raises InsufficientFunds, and Refused with code `account_not_active`.
         """
         now = self._clock()
         _check_amount(amount_micros)
         _check_reference(reference)
-        if expires_at is not None and not now < expires_at <= now + MAX_LIFE:
-            raise InvalidArgument(
-                f"expires_at must be later than now and within {MAX_LIFE.days} days; got {iso(expires_at)}",
-                field="expires_at",
-            )
+        if expires_at is not None and expires_at.tzinfo is None:
+            raise InvalidArgument(f"expires_at must have a time zone; got {expires_at}", field="expires_at")
         action = PlaceHold(amount_micros, reference, expires_at or now + DEFAULT_LIFE)
         asked = ("place", amount_micros, reference, None if expires_at is None else iso(expires_at))
         return await self._submit(account_id, action, now, idempotency_key, asked)
@@ -75,9 +71,9 @@ class PlatformHolds:
     ) -> Receipt:
         """Charge what a hold was for: all that remains, or an amount; several captures may follow.
 
-        `final` gives back what remains after an amount. More than remains is never refused: the excess
+        `final` gives back what remains after an amount. More than remains is charged too: the excess
         comes from what is free, and what is missing there is owed, which makes the account past_due.
-        Raises Refused with code `hold_not_open`.
+        Raises Refused with code `hold_not_open`, or `amount_too_large` for more than can be stored.
         """
         if amount_micros is not None:
             _check_amount(amount_micros)
@@ -95,7 +91,7 @@ class PlatformHolds:
 
         Raises Refused with code `hold_not_open` or `hold_not_due`.
         """
-        return await self._submit(account_id, ExpireHold(hold_id), self._clock(), "", ())
+        return await self._expire(account_id, hold_id, self._clock())
 
     async def expire_due(self, *, progress: Callable[[int], None] | None = None) -> int:
         """Expire all holds of all accounts that are past their time. Returns how many.
@@ -109,7 +105,7 @@ class PlatformHolds:
                 due = await tx.holds.due(now, limit=_DUE_AT_A_TIME)
             if not due:
                 return expired
-            expired += sum(await asyncio.gather(*(self._expire_if_open(hold) for hold in due)))
+            expired += sum(await asyncio.gather(*(self._expire_if_open(hold, now) for hold in due)))
             if progress is not None:
                 progress(expired)
 
@@ -118,9 +114,12 @@ class PlatformHolds:
         async with self._store.read(self._clock()) as tx:
             return await tx.holds.get(account_id, hold_id)
 
-    async def _expire_if_open(self, hold: Hold) -> bool:
+    async def _expire(self, account_id: str, hold_id: str, now: datetime) -> Receipt:
+        return await self._submit(account_id, ExpireHold(hold_id), now, "", ())
+
+    async def _expire_if_open(self, hold: Hold, now: datetime) -> bool:
         try:
-            await self.expire(hold.account_id, hold.hold_id)
+            await self._expire(hold.account_id, hold.hold_id, now)
         except Refused:
             return False  # somebody else was first
         return True
