@@ -186,10 +186,10 @@ async def test_each_account_has_its_own_finding(store: Store, database: str) -> 
     assert report.transactions == 18
 
 
-async def test_progress_is_told_account_by_account(store: Store) -> None:
+async def test_progress_is_told_in_transactions(store: Store) -> None:
     await open_three_accounts(store)
     heard: list[tuple[int, int]] = []
     async with store.read(NOW) as tx:
         await verify_books(tx, progress=lambda done, of: heard.append((done, of)))
 
-    assert heard == [(1, 3), (2, 3), (3, 3)]
+    assert heard == [(6, 18), (12, 18), (18, 18)]

@@ -21,7 +21,7 @@ async def test_a_hold_that_changes_under_a_capture_stops_it(store: Store) -> Non
     before = await history(store), await wallet(store)
 
     def intrude(_connection: object, cursor: object, statement: str, *_: object) -> None:
-        if statement.startswith("INSERT INTO ledger_entries"):
+        if "INSERT INTO ledger_entries" in statement:
             cursor.execute("UPDATE holds SET status = 'released'")  # type: ignore[attr-defined]
 
     engine = store._writer.sync_engine

@@ -157,8 +157,10 @@ def place(wallet: Wallet, status: AccountStatus, action: PlaceHold, *, now: date
         )
     hold_id = ledger_id(now, wallet.account_id, wallet.last_seq + 1)
     what = f"Hold for {action.reference}" if action.reference else "Hold"
-    entries = ((AVAILABLE, -action.amount_micros), (RESERVED, action.amount_micros))
-    after, transaction = decide(wallet, _posting(wallet, "hold", what, entries, hold_id, now), now=now)
+    taken = Entry(AVAILABLE, -action.amount_micros, wallet.currency)
+    held = Entry(RESERVED, action.amount_micros, wallet.currency)
+    posting = Posting(wallet.account_id, "hold", what, (taken, held), now, hold_id=hold_id)
+    after, transaction = decide(wallet, posting, now=now)
     hold = Hold(
         account_id=wallet.account_id,
         hold_id=hold_id,

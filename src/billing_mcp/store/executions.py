@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import func, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing_mcp.domain.clock import to_epoch_us
@@ -47,7 +46,7 @@ class Executions:
         self._connection = connection
 
     async def add(self, records: Sequence[ExecutionRecord]) -> None:
-        """Store executions. One that is stored already stands: it was committed, and nobody heard of it."""
+        """Store executions."""
         rows = [
             {
                 "principal_id": record.principal_id,
@@ -61,8 +60,7 @@ class Executions:
             }
             for record in records
         ]
-        dialect = sqlite if self._connection.dialect.name == "sqlite" else postgresql
-        await self._connection.execute(dialect.insert(_EXECUTIONS).on_conflict_do_nothing(), rows)
+        await self._connection.execute(insert(_EXECUTIONS), rows)
 
     async def answer(self, principal_id: str, execution_id: str) -> str | None:
         """The stored answer of one of the principal's executions."""

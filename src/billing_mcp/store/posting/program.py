@@ -7,21 +7,27 @@ write all its rows ends it: what was read is not true any more.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from json.encoder import encode_basestring_ascii
-from typing import Any, cast
+from typing import Any
 
-from billing_mcp.domain.clock import from_epoch_us, to_epoch_us
 from billing_mcp.domain.errors import BillingError, InvalidArgument, NotFound
-from billing_mcp.domain.events import Event
 from billing_mcp.domain.holds import Decision, Hold, PlaceHold, decide_hold
-from billing_mcp.domain.ids import new_id
 from billing_mcp.domain.instructions import IdempotencyKey, Instruction, Receipt
-from billing_mcp.domain.ledger import LedgerTransaction, Posting, Wallet, decide, line_items_to_json
+from billing_mcp.domain.ledger import LedgerTransaction, Posting, Wallet, decide
 from billing_mcp.domain.plans import AccountStatus
 from billing_mcp.store.posting import sql
+from billing_mcp.store.posting.rows import (
+    changed_hold_row,
+    changed_wallet_row,
+    entry_rows,
+    event_row,
+    hold_of,
+    hold_row,
+    key_row,
+    receipt_of,
+    transaction_row,
+)
 from billing_mcp.store.posting.sql import Change, NewRows, Read, Row, Words, Write
 
 
@@ -95,8 +101,8 @@ class _Plan:
         self._books = books
         self._keys: dict[tuple[str, str], tuple[str, Receipt]] = {}
         self._holds: dict[tuple[str, str], Hold] = {}
-        self._placed: set[tuple[str, str]] = set()
-        self._changed: set[tuple[str, str]] = set()
+        self._placed: dict[tuple[str, str], Row] = {}
+        self._changed: dict[tuple[str, str], Row] = {}
         self._transactions: list[Row] = []
         self._entries: list[Row] = []
         self._new_keys: list[Row] = []
@@ -107,7 +113,7 @@ class _Plan:
         keys = [(each.account_id, each.key.key_hash) for each in instructions if each.key]
         if keys:
             for account_id, key_hash, request_hash, receipt in (yield words.keys(keys)):
-                self._keys[account_id, key_hash] = (request_hash, _receipt_from(account_id, receipt))
+                self._keys[account_id, key_hash] = (request_hash, receipt_of(account_id, receipt))
         named = {
             (each.account_id, each.action.hold_id)
             for each in instructions
@@ -162,145 +168,43 @@ class _Plan:
     def _note(self, instruction: Instruction, decision: Decision, receipt: Receipt) -> None:
         """The rows of what was decided."""
         for transaction in decision.transactions:
-            self._transactions.append(_transaction_row(transaction))
-            self._entries.extend(
-                (
-                    transaction.account_id,
-                    transaction.seq,
-                    line,
-                    entry.ledger_account,
-                    entry.amount_micros,
-                    entry.currency,
-                )
-                for line, entry in enumerate(transaction.entries, start=1)
-            )
-        hold = decision.hold
+            self._transactions.append(transaction_row(transaction))
+            self._entries.extend(entry_rows(transaction))
+        hold, row = decision.hold, None
         if hold is not None:
             name = (hold.account_id, hold.hold_id)
+            row = hold_row(hold)
             self._holds[name] = hold
-            (self._placed if isinstance(instruction.action, PlaceHold) else self._changed).add(name)
+            (self._placed if isinstance(instruction.action, PlaceHold) else self._changed)[name] = row
         if instruction.key is not None:
-            key = instruction.key
-            self._keys[instruction.account_id, key.key_hash] = (key.request_hash, receipt)
-            row = (instruction.account_id, key.key_hash, key.request_hash, _receipt_to(receipt))
-            self._new_keys.append((*row, to_epoch_us(instruction.now)))
+            self._keys[instruction.account_id, instruction.key.key_hash] = (instruction.key.request_hash, receipt)
+            self._new_keys.append(key_row(instruction.key, instruction.now, receipt, row))
         if decision.event is not None:
-            self._events.append(_event_row(decision.event, instruction))
+            self._events.append(event_row(decision.event, instruction.now))
 
     def write(self, words: Words) -> Generator[Write, Any, None]:
         """Write what is decided so far."""
         new: list[NewRows] = [
             (sql.TRANSACTIONS, self._transactions),
             (sql.ENTRIES, self._entries),
-            (sql.NEW_HOLDS, [_hold_row(self._holds[name]) for name in self._placed]),
+            (sql.NEW_HOLDS, [self._changed.pop(name, row) for name, row in self._placed.items()]),
             (sql.NEW_KEYS, self._new_keys),
             (sql.EVENTS, self._events),
         ]
         if sets := [each for each in new if each[1]]:
             yield from words.insert(sets)
-        self._changed -= self._placed
-        self._placed = set()
+        self._placed = {}
         self._transactions, self._entries, self._new_keys, self._events = [], [], [], []
 
     def end(self, words: Words) -> Generator[Write, Any, None]:
         """Write how holds, wallets and statuses are after all of it."""
-        holds = [self._holds[name] for name in self._changed]
         moved = [books for books in self._books.values() if books.wallet.last_seq != books.read_seq]
         statuses = [books for books in moved if books.status != books.read_status]
         changes: list[tuple[Change, list[Row]]] = [
-            (sql.HOLDS, [(*_state(hold), hold.account_id, hold.hold_id, "open") for hold in holds]),
-            (sql.WALLETS, [(*_balances(each.wallet), each.wallet.account_id, each.read_seq) for each in moved]),
+            (sql.HOLDS, [changed_hold_row(row) for row in self._changed.values()]),
+            (sql.WALLETS, [changed_wallet_row(each.wallet, each.read_seq) for each in moved]),
             (sql.STATUSES, [(each.status, each.wallet.account_id) for each in statuses]),
         ]
         for change, rows in changes:
             if rows:
                 yield words.update(change, rows)
-
-
-def hold_of(row: Row) -> Hold:
-    """The hold of a stored row."""
-    account_id, hold_id, reference, amount, captured, released, status, expires_us, created_us, closed_us = row
-    return Hold(
-        account_id=account_id,
-        hold_id=hold_id,
-        reference=reference,
-        amount_micros=amount,
-        captured_micros=captured,
-        released_micros=released,
-        status=status,
-        expires_at=from_epoch_us(expires_us),
-        created_at=from_epoch_us(created_us),
-        closed_at=None if closed_us is None else from_epoch_us(closed_us),
-    )
-
-
-def _hold_row(hold: Hold) -> Row:
-    captured, released, status, closed_us = _state(hold)
-    expires_us, created_us = to_epoch_us(hold.expires_at), to_epoch_us(hold.created_at)
-    whole = (hold.account_id, hold.hold_id, hold.reference, hold.amount_micros, captured, released, status)
-    return (*whole, expires_us, created_us, closed_us)
-
-
-def _state(hold: Hold) -> tuple[int, int, str, int | None]:
-    closed_us = None if hold.closed_at is None else to_epoch_us(hold.closed_at)
-    return hold.captured_micros, hold.released_micros, hold.status, closed_us
-
-
-def _balances(wallet: Wallet) -> Row:
-    balances = (wallet.available_micros, wallet.reserved_micros)
-    return (*balances, wallet.last_seq, wallet.last_txn_seq, wallet.head_hash)
-
-
-def _transaction_row(t: LedgerTransaction) -> Row:
-    return (
-        t.account_id,
-        t.seq,
-        t.txn_seq,
-        t.transaction_id,
-        t.type,
-        t.direction,
-        t.amount_micros,
-        t.currency,
-        t.status,
-        t.description,
-        to_epoch_us(t.effective_at),
-        to_epoch_us(t.created_at),
-        t.balance_after_micros,
-        t.available_after_micros,
-        t.reserved_after_micros,
-        line_items_to_json(t.line_items),
-        t.previous_hash,
-        t.hash,
-        t.hold_id,
-    )
-
-
-def _event_row(event: Event, instruction: Instruction) -> Row:
-    payload = json.dumps(dict(event.payload), sort_keys=True)
-    return (event.account_id, new_id(instruction.now), event.event, payload, to_epoch_us(instruction.now))
-
-
-def _receipt_to(receipt: Receipt) -> str:
-    # Formatted by hand, in a third of the time: only the reference can hold what must be escaped.
-    ids = '","'.join(receipt.transaction_ids)
-    hold = "null" if receipt.hold is None else _hold_to(receipt.hold)
-    return f'[["{ids}"],"{receipt.currency}",{receipt.available_micros},{receipt.reserved_micros},{hold}]'
-
-
-def _hold_to(hold: Hold) -> str:
-    captured, released, status, closed_us = _state(hold)
-    amounts = f"{hold.amount_micros},{captured},{released}"
-    moments = f"{to_epoch_us(hold.expires_at)},{to_epoch_us(hold.created_at)},{closed_us or 'null'}"
-    return f'["{hold.hold_id}",{encode_basestring_ascii(hold.reference)},{amounts},"{status}",{moments}]'
-
-
-def _receipt_from(account_id: str, text: str) -> Receipt:
-    transaction_ids, currency, available_micros, reserved_micros, hold = json.loads(text)
-    return Receipt(
-        account_id=account_id,
-        transaction_ids=tuple(cast("list[str]", transaction_ids)),
-        currency=currency,
-        available_micros=available_micros,
-        reserved_micros=reserved_micros,
-        hold=hold_of((account_id, *hold)) if hold else None,
-    )
