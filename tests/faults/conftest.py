@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from billing_mcp.store import engine
+from billing_mcp.store.posting.group import CAPACITY
+from billing_mcp.store.store import Store
+from tests.faults.ground import OpenStore
 from tests.faults.servers import Server
 
 
@@ -40,3 +43,17 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(engine._POSTGRESQL_SETTINGS, "lock_timeout", "1s")
     monkeypatch.setitem(engine._POSTGRESQL_SETTINGS, "idle_in_transaction_session_timeout", "2s")
     monkeypatch.setitem(engine._SQLITE_OPTIONS, "timeout", 1)
+
+
+@pytest.fixture
+async def open_store() -> AsyncIterator[OpenStore]:
+    """Opens stores when a test has set what they begin with, and closes them whatever becomes of it."""
+    opened: list[Store] = []
+
+    async def open_store(database: str, *, capacity: int = CAPACITY) -> Store:
+        opened.append(await Store.open(database, capacity=capacity))
+        return opened[-1]
+
+    yield open_store
+    for store in opened:
+        await store.close()

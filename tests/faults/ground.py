@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from billing_mcp.domain.clock import system_clock
 from billing_mcp.domain.errors import BillingError
@@ -21,6 +21,12 @@ EUR = 1_000_000
 FUNDS = 1_000_000 * EUR
 BOUND_S = 30
 """Far above every time limit that a test sets: who waits longer waits for ever."""
+
+
+class OpenStore(Protocol):
+    """Opens a store for a test."""
+
+    async def __call__(self, database: str, *, capacity: int = ...) -> Store: ...
 
 
 def account(number: int) -> str:

@@ -16,7 +16,7 @@ from billing_mcp.settings import Settings
 from billing_mcp.store.store import Store
 from tests.conftest import Clock
 from tests.faults import SOAK
-from tests.faults.ground import EUR, Crowd, account, assert_sound, holds_on, open_accounts, outcomes, placed
+from tests.faults.ground import EUR, Crowd, OpenStore, account, assert_sound, holds_on, open_accounts, outcomes, placed
 from tests.world import World
 
 ROUNDS = 40 if SOAK else 4
@@ -80,8 +80,10 @@ async def test_scripts_complete_under_a_steady_stream_of_holds_and_holds_under_s
     await crowd.assert_all_happen_once(database)
 
 
-async def test_holds_on_an_account_that_executions_keep_locked_have_their_turn(postgresql: str) -> None:
-    store = await Store.open(postgresql)
+async def test_holds_on_an_account_that_executions_keep_locked_have_their_turn(
+    postgresql: str, open_store: OpenStore
+) -> None:
+    store = await open_store(postgresql)
     accounts = await open_accounts(store, 2)
     ended = 0
 
@@ -105,11 +107,12 @@ async def test_holds_on_an_account_that_executions_keep_locked_have_their_turn(p
         task.cancel()
     await asyncio.wait(locking)
     await assert_sound(store, postgresql)
-    await store.close()
 
 
-async def test_one_more_than_may_wait_is_refused_at_once_and_the_others_complete(database: str) -> None:
-    store = await Store.open(database, capacity=4)
+async def test_one_more_than_may_wait_is_refused_at_once_and_the_others_complete(
+    database: str, open_store: OpenStore
+) -> None:
+    store = await open_store(database, capacity=4)
     await open_accounts(store, 1)
     async with blocked(store, account(0)):
         tasks = await waiting(store, 4)
@@ -120,11 +123,10 @@ async def test_one_more_than_may_wait_is_refused_at_once_and_the_others_complete
     await outcomes([holds_on(store).place(account(0), EUR, reference="fifth", idempotency_key="fifth")])
     assert await placed(database, "fifth") == {"fifth": 1}
     await assert_sound(store, database)
-    await store.close()
 
 
-async def test_a_caller_who_goes_away_frees_a_place_and_disturbs_nobody(database: str) -> None:
-    store = await Store.open(database, capacity=4)
+async def test_a_caller_who_goes_away_frees_a_place_and_disturbs_nobody(database: str, open_store: OpenStore) -> None:
+    store = await open_store(database, capacity=4)
     await open_accounts(store, 1)
     async with blocked(store, account(0)):
         first, gone, third, fourth = await waiting(store, 4)
@@ -137,7 +139,6 @@ async def test_a_caller_who_goes_away_frees_a_place_and_disturbs_nobody(database
     told = await outcomes([first, third, fourth, fifth])
     assert len({receipt.transaction_ids for receipt in told}) == 4
     await assert_sound(store, database)
-    await store.close()
 
 
 async def test_callers_who_go_away_at_any_moment_disturb_nobody(store: Store, database: str) -> None:

@@ -17,7 +17,7 @@ from billing_mcp.store import engine
 from billing_mcp.store.posting.batches import SQLiteBatches
 from billing_mcp.store.store import Store
 from tests.faults.filling import fill_and_make_room
-from tests.faults.ground import open_accounts
+from tests.faults.ground import OpenStore, open_accounts
 
 PROJECT = Path(__file__).parents[2]
 
@@ -34,10 +34,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-async def test_a_full_disk_refuses_all_that_wait_and_has_harmed_nothing(small_disk: Path) -> None:
+async def test_a_full_disk_refuses_all_that_wait_and_has_harmed_nothing(
+    small_disk: Path, open_store: OpenStore
+) -> None:
     database = str(small_disk / "billing.db")
     ballast = small_disk / "ballast"
-    store = await Store.open(database)
+    store = await open_store(database)
     accounts = await open_accounts(store, 4)
     ballast.write_bytes(bytes(3 << 20))
 
@@ -48,7 +50,6 @@ async def test_a_full_disk_refuses_all_that_wait_and_has_harmed_nothing(small_di
         await fill_and_make_room(store, database, accounts, make_room)
 
     assert [log for log in logs if log["log_level"] == "error"] == []
-    await store.close()
 
 
 async def test_a_file_that_may_not_grow_refuses_all_that_wait_and_has_harmed_nothing(sqlite: str) -> None:
@@ -62,11 +63,11 @@ async def test_a_file_that_may_not_grow_refuses_all_that_wait_and_has_harmed_not
 
 
 async def test_a_database_without_another_page_refuses_all_that_wait_and_has_harmed_nothing(
-    sqlite: str, monkeypatch: pytest.MonkeyPatch
+    sqlite: str, monkeypatch: pytest.MonkeyPatch, open_store: OpenStore
 ) -> None:
     await (await Store.open(sqlite)).close()
     monkeypatch.setattr(engine, "_SQLITE_WRITER_PRAGMAS", (*engine._SQLITE_WRITER_PRAGMAS, "max_page_count=100"))
-    store = await Store.open(sqlite)
+    store = await open_store(sqlite)
     accounts = await open_accounts(store, 4)
 
     async def make_room() -> None:
@@ -81,4 +82,3 @@ async def test_a_database_without_another_page_refuses_all_that_wait_and_has_har
         await fill_and_make_room(store, sqlite, accounts, make_room)
 
     assert [log for log in logs if log["log_level"] == "error"] == []
-    await store.close()

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from billing_mcp.store import engine
-from billing_mcp.store.store import Store
-from tests.faults.ground import EUR, account, assert_sound, holds_on, open_accounts, outcomes, pay
+from tests.faults.ground import EUR, OpenStore, account, assert_sound, holds_on, open_accounts, outcomes, pay
 
 PROJECT = Path(__file__).parents[2]
 
@@ -48,8 +47,10 @@ class Stopped:
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_who_needs_the_lock_of_a_stopped_process_is_told_so_in_bounded_time(database: str) -> None:
-    store = await Store.open(database)
+async def test_who_needs_the_lock_of_a_stopped_process_is_told_so_in_bounded_time(
+    database: str, open_store: OpenStore
+) -> None:
+    store = await open_store(database)
     await open_accounts(store, 2)
     holds = holds_on(store)
     async with Stopped.holding(database, account(0)) as stopped:
@@ -61,14 +62,13 @@ async def test_who_needs_the_lock_of_a_stopped_process_is_told_so_in_bounded_tim
 
     assert [receipt.replayed for receipt in again] == [False] * 4
     await assert_sound(store, database)
-    await store.close()
 
 
 async def test_who_waits_for_the_lock_of_a_process_that_goes_on_has_its_turn(
-    database: str, monkeypatch: pytest.MonkeyPatch
+    database: str, monkeypatch: pytest.MonkeyPatch, open_store: OpenStore
 ) -> None:
     give_time(monkeypatch)
-    store = await Store.open(database)
+    store = await open_store(database)
     await open_accounts(store, 1)
     async with Stopped.holding(database, account(0)) as stopped:
         waiting = [asyncio.create_task(holds_on(store).place(account(0), EUR)) for _ in range(4)]
@@ -79,14 +79,13 @@ async def test_who_waits_for_the_lock_of_a_process_that_goes_on_has_its_turn(
         assert not any(isinstance(told, str) and "_" in told for told in await outcomes([*waiting, paying]))
 
     await assert_sound(store, database)
-    await store.close()
 
 
 async def test_holds_on_other_accounts_go_on_while_a_stopped_process_has_some_locked(
-    postgresql: str, monkeypatch: pytest.MonkeyPatch
+    postgresql: str, monkeypatch: pytest.MonkeyPatch, open_store: OpenStore
 ) -> None:
     give_time(monkeypatch)
-    store = await Store.open(postgresql)
+    store = await open_store(postgresql)
     accounts = await open_accounts(store, 9)
     holds = holds_on(store)
     locked, free = accounts[:6], accounts[6:]
@@ -101,7 +100,6 @@ async def test_holds_on_other_accounts_go_on_while_a_stopped_process_has_some_lo
 
     assert [receipt.account_id for receipt in served] == locked
     await assert_sound(store, postgresql)
-    await store.close()
 
 
 def give_time(monkeypatch: pytest.MonkeyPatch) -> None:
