@@ -39,6 +39,7 @@ MOST_AT_ONCE = {"topup": 8, "charge": 34}
 RARE = 6
 NO_HOLD = "0190c0de-0000-7000-8000-0000000000ff"
 SOAK = os.environ.get("BILLING_MCP_SOAK") == "1"
+"""Whether to live through fifty times as many lives."""
 
 Request = tuple[Any, ...]
 """What is asked of a wallet: a verb and its arguments."""
