@@ -13,6 +13,7 @@ from billing_mcp.domain.clock import system_clock
 from billing_mcp.domain.errors import Unavailable
 from billing_mcp.domain.instructions import Receipt
 from billing_mcp.settings import Settings
+from billing_mcp.store import engine
 from billing_mcp.store.store import Store
 from tests.conftest import Clock
 from tests.faults import SOAK
@@ -107,6 +108,17 @@ async def test_holds_on_an_account_that_executions_keep_locked_have_their_turn(
         task.cancel()
     await asyncio.wait(locking)
     await assert_sound(store, postgresql)
+
+
+async def test_holds_wait_in_line_behind_an_execution_and_not_in_the_database(
+    sqlite: str, open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(engine._SQLITE_OPTIONS, "timeout", 0)
+    store = await open_store(sqlite)
+    await open_accounts(store, 1)
+    async with blocked(store, account(0)):
+        tasks = await waiting(store, 4)
+    assert len({receipt.transaction_ids for receipt in await outcomes(tasks)}) == 4
 
 
 async def test_one_more_than_may_wait_is_refused_at_once_and_the_others_complete(
