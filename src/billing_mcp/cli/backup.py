@@ -20,12 +20,12 @@ from billing_mcp.store.backup import (
     Progress,
     back_up,
     database_file,
-    draft_beside,
     exclusive,
     put,
     take,
     verify,
 )
+from billing_mcp.store.files import draft_beside
 
 app = typer.Typer(add_completion=False)
 restore_app = typer.Typer(add_completion=False)

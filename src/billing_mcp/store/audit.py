@@ -42,8 +42,7 @@ async def verify_books(tx: Transaction, *, progress: Callable[[int, int], None] 
 
     Linear in the number of entries; memory grows with the open holds of one account, and with nothing else.
     """
-    known = {account.account_id for account in await tx.accounts.all()}
-    account_ids = sorted(known.union(await tx.ledger.account_ids(), await tx.holds.account_ids()))
+    account_ids = await all_account_ids(tx)
     expected = sum(seq for _, seq, _ in await tx.ledger.heads())
     findings: list[Finding] = []
     transactions = entries = holds = 0
@@ -58,6 +57,12 @@ async def verify_books(tx: Transaction, *, progress: Callable[[int, int], None] 
         if books.finding is not None:
             findings.append(books.finding)
     return AuditReport(len(account_ids), transactions, entries, holds, tuple(findings))
+
+
+async def all_account_ids(tx: Transaction) -> list[str]:
+    """Every account that there is, or of which anything is in the books, in order."""
+    known = {account.account_id for account in await tx.accounts.all()}
+    return sorted(known.union(await tx.ledger.account_ids(), await tx.holds.account_ids()))
 
 
 async def _verify_account(tx: Transaction, books: _Books) -> AsyncIterator[int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from billing_mcp.domain.errors import BillingError, Conflict, InvalidArgument, Refused, Unavailable
 from billing_mcp.store.audit import AuditReport, verify_books
 from billing_mcp.store.engine import LOCK_WAIT_S, busy, check_place, parse_database_url
+from billing_mcp.store.files import beside, check_free, draft_beside, place, same, sync_folder, unusable
 from billing_mcp.store.migrate import check_known, revision
 from billing_mcp.store.store import Store
 from billing_mcp.store.tables import AccountRow, table
@@ -28,8 +28,6 @@ Progress = Callable[[int, int], None]
 _PAGES_A_STEP = 256
 _STEPS_UNHEARD = 100_000
 _WAL_MODE = b"\x02\x02"
-_WITH_CONTENT = ("-wal", "-journal")
-_BESIDE = (*_WITH_CONTENT, "-shm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +64,9 @@ def back_up(database: Path, file: Path, *, force: bool, progress: Progress) -> C
     if not database.is_file():
         hint = "Check --database, or BILLING_MCP_DATABASE."
         raise Unavailable(f"there is no database {database}", code="database_unavailable", hint=hint)
-    if any(_same(file, path) for path in (database, *_beside(database))):
+    if any(same(file, path) for path in (database, *beside(database))):
         raise InvalidArgument(f"{file} is the database itself", field="file", hint="Give another file.")
-    _check_free(file, replace=force, option="--force")
+    check_free(file, replace=force, option="--force")
     with _explained(database):
         _look(database, "rw")
         with closing(_open(database, "rw")) as source:
@@ -82,7 +80,7 @@ def exclusive(database: Path, *, replace: bool) -> Iterator[sqlite3.Connection |
     None where there is no file. Raises Refused unless it may be replaced, and Conflict when a server or
     another command has it open, be it idle: in WAL mode each connection holds a lock until it closes.
     """
-    _check_free(database, replace=replace, option="--replace", alone=not database.exists())
+    check_free(database, replace=replace, option="--replace", alone=not database.exists())
     if not database.exists():
         yield None
         return
@@ -101,23 +99,6 @@ def exclusive(database: Path, *, replace: bool) -> Iterator[sqlite3.Connection |
         yield connection
 
 
-@contextmanager
-def draft_beside(file: Path) -> Iterator[Path]:
-    """An empty private file where another can be renamed to `file`; gone after the block.
-
-    Raises Unavailable when there can be none.
-    """
-    with _explained(file):
-        handle, name = tempfile.mkstemp(prefix=".billing-mcp-", suffix=".partial", dir=file.parent)
-        os.close(handle)
-    draft = Path(name)
-    try:
-        yield draft
-    finally:
-        for path in (draft, *_beside(draft)):
-            path.unlink(missing_ok=True)
-
-
 def take(file: Path, draft: Path, *, database: Path, progress: Progress) -> None:
     """Copy a backup, which is only read, into a draft for the database.
 
@@ -127,7 +108,7 @@ def take(file: Path, draft: Path, *, database: Path, progress: Progress) -> None
     if not file.is_file():
         message = f"there is no file {file}"
         raise InvalidArgument(message, code="unreadable_file", field="file", hint="Check its path.")
-    if _same(file, database):
+    if same(file, database):
         raise InvalidArgument(f"{file} is the database itself", field="file", hint="Give a backup of it.")
     with _explained(file, hint="Take another backup."):
         mode = _reading_mode(file)
@@ -172,14 +153,14 @@ def put(
         kept = None
         if old is not None:
             kept = database.with_name(f"{database.name}.before-restore-{now:%Y%m%dT%H%M%SZ}")
-            _check_free(kept, replace=False, option="")
+            check_free(kept, replace=False, option="")
             _write(old, kept, of=database, replace=False, progress=progress)
             _take_after(draft, database)
         # The old log must be gone from the disk before another file has the name it belongs to.
-        _sync_folder(database.parent)
+        sync_folder(database.parent)
         if old is not None and sys.platform == "win32":  # where nobody can replace a file that is open
             old.close()
-        _place(draft, database, replace=old is not None, option="--replace")
+        place(draft, database, replace=old is not None, option="--replace")
     return made, kept
 
 
@@ -191,7 +172,7 @@ def _write(source: sqlite3.Connection, file: Path, *, of: Path, replace: bool, p
         _seal(draft)
         found, accounts = _look(draft, "ro")
         made = Copy(file, draft.stat().st_size, accounts, found)
-        _place(draft, file, replace=replace, option="--force")
+        place(draft, file, replace=replace, option="--force")
     return made
 
 
@@ -292,64 +273,12 @@ def _seize(connection: sqlite3.Connection) -> bool:
     return bool(mode == "delete")
 
 
-def _place(draft: Path, file: Path, *, replace: bool, option: str) -> None:
-    _check_free(file, replace=replace, option=option)
-    if replace:
-        draft.replace(file)
-    else:
-        try:
-            file.hardlink_to(draft)  # fails where a file has come to be meanwhile
-        except FileExistsError:
-            raise _exists(file, option) from None
-        except OSError:  # a disk without links
-            draft.replace(file)
-    _sync_folder(file.parent)
-
-
-def _check_free(file: Path, *, replace: bool, option: str, alone: bool = True) -> None:
-    """Raise BillingError where a file may not be put. With a log of another database it would be destroyed."""
-    if file.exists() and not file.is_file():
-        raise InvalidArgument(f"{file} is not a file", field="file", hint="Give the path of a file.")
-    if file.exists() and not replace:
-        raise _exists(file, option)
-    for path in _beside(file, _WITH_CONTENT) if alone else ():
-        if path.exists():
-            raise Refused(
-                f"{path} belongs to a database that is or was at {file}",
-                code="file_exists",
-                hint="If nobody uses that database, move both elsewhere together.",
-            )
-
-
-def _exists(file: Path, option: str) -> Refused:
-    hint = f"Give {option} to replace it, or another path." if option else "Try again."
-    return Refused(f"{file} exists", code="file_exists", hint=hint)
-
-
 def _take_after(draft: Path, database: Path) -> None:
     """Give it the mode and the owner of the old database: servers may run as somebody else."""
     old = database.stat()
     draft.chmod(old.st_mode & 0o777)
     if sys.platform != "win32" and os.geteuid() == 0:
         os.chown(draft, old.st_uid, old.st_gid)
-
-
-def _beside(file: Path, suffixes: tuple[str, ...] = _BESIDE) -> tuple[Path, ...]:
-    return tuple(Path(f"{file}{suffix}") for suffix in suffixes)
-
-
-def _same(one: Path, other: Path) -> bool:
-    return one == other or (one.exists() and other.exists() and one.samefile(other))
-
-
-def _sync_folder(folder: Path) -> None:
-    if sys.platform == "win32":  # has no such thing
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager
@@ -376,9 +305,7 @@ def _explain(error: BaseException, file: Path, hint: str | None) -> BillingError
         message = f"{file} is not a SQLite database"
         hint = "Check its path. What pg_dump made is for pg_restore."
         return InvalidArgument(message, code="invalid_database", field="database", hint=hint)
-    reason = error.strerror if isinstance(error, OSError) else str(error)
-    hint = hint or "See that its folder exists, may be written, and has room."
-    return Unavailable(f"{file} cannot be used: {reason}", hint=hint)
+    return unusable(file, error, hint)
 
 
 def _code(error: BaseException) -> int | None:
