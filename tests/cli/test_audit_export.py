@@ -552,7 +552,7 @@ def test_compare_tells_a_hash_that_changed_by_its_exit_code(
     assert f"Does not match: 0 accounts unchanged, 0 grown, 0 new, 1 wrong. account {account}" in said.words
 
 
-@pytest.mark.parametrize("column", ["description", "created_at_us"])
+@pytest.mark.parametrize("column", ["description", "created_at_us", "effective_at_us"])
 def test_what_was_changed_in_the_database_is_exported_as_it_is_and_found_offline(
     cli: Cli, busy: str, tmp_path: Path, column: str
 ) -> None:
