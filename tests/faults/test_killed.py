@@ -120,6 +120,7 @@ async def assert_stand(database: str, run: str, rounds: list[Round]) -> None:
     assert sorted(stored) == sorted((each.name, each.amount, *each.after) for each in rounds)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("chapter", range(20 if SOAK else 1))
 async def test_a_kill_under_64_writers_loses_nothing_and_doubles_nothing(
     database: str, tmp_path: Path, chapter: int
