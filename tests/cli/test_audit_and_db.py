@@ -44,6 +44,7 @@ def test_the_books_of_the_demo_are_sound(cli: Cli, lived: str) -> None:
         "accounts": 3,
         "transactions": transactions,
         "entries": entries,
+        "holds": 2,
         "findings": [],
         "sound": True,
     }

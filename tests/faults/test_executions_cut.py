@@ -45,16 +45,19 @@ async def test_a_script_whose_commit_is_cut_off_happens_once_under_its_key_and_a
     with capture_logs() as logs:
         beside = await world.run("1 + 1")  # its record waits to be written with others
         line.cut_at_commit(part)
-        unknown = await world.run(change, idempotency_key="once")
-        kept = [await world.app.executor.stored_answer(MANAGER, each.execution_id) for each in (beside, unknown)]
+        cut = await world.run(change, idempotency_key="once")
+        kept = [await world.app.executor.stored_answer(MANAGER, each.execution_id) for each in (beside, cut)]
 
-    assert unknown.error is not None
-    assert unknown.error.code == "outcome_unknown"
-    assert all(kept)
+    if part == "answer":
+        assert (cut.status, cut.changed) == ("completed", True)
+    else:
+        assert cut.error is not None
+        assert (cut.status, cut.changed, cut.error.code) == ("failed", False, "database_unavailable")
+    assert kept == [beside.to_json(), cut.to_json()]
     assert [log for log in logs if log["log_level"] == "error"] == []
     assert (await world.snapshot(subject) != before) == (part == "answer")
     again, replayed = [await world.run(change, idempotency_key="once") for _ in range(2)]
     assert (again.error, again.changed) == (None, True)
-    assert (again.execution_id == unknown.execution_id) == (part == "answer")
+    assert (again.execution_id == cut.execution_id) == (part == "answer")
     assert replayed == again
     assert (await world.audit()).findings == ()

@@ -16,7 +16,8 @@ from billing_mcp.domain.instructions import Instruction
 from billing_mcp.domain.ledger import Posting
 from billing_mcp.operations.platform_holds import DEFAULT_LIFE
 from billing_mcp.store.posting.program import Program, carry_out
-from billing_mcp.store.posting.sql import POSTGRESQL, SQLITE, Read
+from billing_mcp.store.posting.running import check_written
+from billing_mcp.store.posting.sql import POSTGRESQL, SQLITE, Read, Write
 from billing_mcp.store.store import Store
 from tests.faults.ground import EUR, account, assert_sound, holds_on, open_accounts, topup
 
@@ -36,7 +37,9 @@ class Hands:
                 step = program.send(await self._read(step))
             await self._do(meanwhile)
             while True:
-                step = program.send(await self._write(step))
+                assert isinstance(step, Write)
+                check_written(step, await self._write(step))
+                step = next(program)
         except StopIteration:
             pass
         finally:

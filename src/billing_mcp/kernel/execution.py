@@ -14,7 +14,7 @@ import structlog
 
 from billing_mcp.catalog.loader import Catalog
 from billing_mcp.domain.clock import Clock
-from billing_mcp.domain.errors import BillingError, Conflict, Internal, InvalidArgument, LimitExceeded
+from billing_mcp.domain.errors import BillingError, Conflict, Internal, InvalidArgument, LimitExceeded, Unavailable
 from billing_mcp.domain.ids import new_id
 from billing_mcp.kernel.answer import Answer, AnswerError, Effects, summarize_calls
 from billing_mcp.kernel.context import Context
@@ -233,7 +233,7 @@ class Executor:
         except BillingError as error:
             if error.code == "outcome_unknown":
                 unknown = _failed(run, error).model_copy(update={"changed": None})
-                return await self._found_again(run) or unknown
+                return await self._settled(run) or unknown
             answer = _failed(run, error)
         except Exception:
             log.exception("execution_crashed", execution_id=run.execution_id)
@@ -244,15 +244,21 @@ class Executor:
             await self._journal.add(run.record(answer), wait=answer.status != "completed")
         return answer
 
-    async def _found_again(self, run: _Run) -> Answer | None:
-        """The answer that a commit has stored whose own answer was lost. The database may be away for a moment."""
+    async def _settled(self, run: _Run) -> Answer | None:
+        """What became of a commit whose answer was lost. The database may be away for a moment.
+
+        It is recorded as failed, unless its own record is there: the database lets only one of them be, and
+        waits for a commit that is still under way.
+        """
+        message = "the database went away at the commit, and has not made it"
+        hint = "Nothing was changed; send the same again."
+        failed = run.record(_failed(run, Unavailable(message, code="database_unavailable", hint=hint)))
         for pause_s in _LOOKS_AFTER_S:
             await asyncio.sleep(pause_s)
             with suppress(BillingError, TransactionAbortedError):
-                async with self._store.read(run.now) as tx:
-                    stored = await tx.executions.answer(run.principal_id, run.execution_id)
-                if stored is not None:
-                    return Answer.model_validate_json(stored)
+                async with self._store.write(run.now) as tx:
+                    stored = await tx.executions.settle(failed)
+                return Answer.model_validate_json(stored)
         return None
 
     async def _alone_under_its_key(self, run: _Run) -> Answer:

@@ -6,8 +6,10 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import func, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing_mcp.domain.clock import to_epoch_us
@@ -47,20 +49,16 @@ class Executions:
 
     async def add(self, records: Sequence[ExecutionRecord]) -> None:
         """Store executions."""
-        rows = [
-            {
-                "principal_id": record.principal_id,
-                "execution_id": record.execution_id,
-                "created_at_us": to_epoch_us(record.created_at),
-                "duration_us": record.duration_us,
-                "status": record.status,
-                "changed": record.changed,
-                "script": record.script,
-                "answer_json": record.answer_json,
-            }
-            for record in records
-        ]
-        await self._connection.execute(insert(_EXECUTIONS), rows)
+        await self._connection.execute(insert(_EXECUTIONS), [_row(record) for record in records])
+
+    async def settle(self, record: ExecutionRecord) -> str:
+        """Store an execution, unless one with its id is there; the answer that is stored then.
+
+        Waits for a transaction that is storing it.
+        """
+        dialect = sqlite if self._connection.dialect.name == "sqlite" else postgresql
+        await self._connection.execute(dialect.insert(_EXECUTIONS).on_conflict_do_nothing(), [_row(record)])
+        return await self.answer(record.principal_id, record.execution_id) or record.answer_json
 
     async def answer(self, principal_id: str, execution_id: str) -> str | None:
         """The stored answer of one of the principal's executions."""
@@ -103,6 +101,19 @@ class Executions:
             "created_at_us": to_epoch_us(now),
         }
         await self._connection.execute(insert(_KEYS).values(**values))
+
+
+def _row(record: ExecutionRecord) -> dict[str, Any]:
+    return {
+        "principal_id": record.principal_id,
+        "execution_id": record.execution_id,
+        "created_at_us": to_epoch_us(record.created_at),
+        "duration_us": record.duration_us,
+        "status": record.status,
+        "changed": record.changed,
+        "script": record.script,
+        "answer_json": record.answer_json,
+    }
 
 
 def _digest(text: str) -> str:

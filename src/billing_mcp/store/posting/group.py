@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Coroutine, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -150,7 +151,7 @@ class GroupCommit:
             except Internal as error:
                 failed: BillingError = error
             except BillingError as error:
-                return [error] * len(batch)
+                return [copy(error) for _ in batch]  # each is raised, and gets a traceback, elsewhere
             except Exception:
                 log.exception("batch_crashed", instructions=len(batch))
                 failed = Internal("the server failed on this; its log says why", hint="Nothing was changed.")
@@ -158,7 +159,7 @@ class GroupCommit:
                 return [failed]
             alone = [await self._outcomes([each], patiently=patiently) for each in batch]
             return [outcome for (outcome,) in alone]
-        return [busy()] * len(batch)
+        return [busy() for _ in batch]
 
 
 def _take(queue: deque[_Waiting]) -> list[_Waiting]:

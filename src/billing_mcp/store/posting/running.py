@@ -21,7 +21,7 @@ def run_on_sqlite(driver: sqlite3.Connection, program: Program) -> list[Outcome]
             if isinstance(step, Read):
                 step = program.send(driver.execute(step.sql, step.values).fetchall())
             else:
-                _check(step, driver.executemany(step.sql, step.values).rowcount)
+                check_written(step, driver.executemany(step.sql, step.values).rowcount)
                 step = next(program)
     except StopIteration as end:
         return cast("list[Outcome]", end.value)
@@ -53,7 +53,7 @@ async def run_on_asyncpg(driver: Any, program: Program) -> list[Outcome]:
 
 async def _write(driver: Any, step: Write) -> None:
     status: str = await driver.execute(step.sql, *step.values)  # such as "INSERT 0 64"
-    _check(step, int(status.rpartition(" ")[2]))
+    check_written(step, int(status.rpartition(" ")[2]))
 
 
 async def run_on_connection(connection: AsyncConnection, program: Program) -> list[Outcome]:
@@ -67,12 +67,13 @@ async def run_on_connection(connection: AsyncConnection, program: Program) -> li
                 step = program.send(found.all())
             else:
                 values: Any = list(step.values) if many else tuple(step.values)
-                _check(step, (await connection.exec_driver_sql(step.sql, values)).rowcount)
+                check_written(step, (await connection.exec_driver_sql(step.sql, values)).rowcount)
                 step = next(program)
     except StopIteration as end:
         return cast("list[Outcome]", end.value)
 
 
-def _check(step: Write, written: int) -> None:
+def check_written(step: Write, written: int) -> None:
+    """Raise Internal unless all rows of a set were written."""
     if written != step.count:
         raise Internal(f"{step.table} changed under a posting: {written} of {step.count} rows were written")
