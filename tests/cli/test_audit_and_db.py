@@ -49,7 +49,7 @@ def test_the_books_of_the_demo_are_sound(cli: Cli, lived: str) -> None:
         "sound": True,
     }
     said = cli("audit", "verify", "--database", lived)
-    counted = f"3 accounts, {transactions} transactions, {entries} entries"
+    counted = f"3 accounts, {transactions} transactions, {entries} entries, 2 holds"
     assert (said.exit_code, said.words) == (0, f"Sound: {counted}.")
 
 
