@@ -47,8 +47,7 @@ class Locked:
 Outcome = Done | Locked | BillingError
 Program = Generator[Read | Write, Any, list[Outcome]]
 
-_AT_A_TIME = 64
-"""So many are decided before they are written: a database can write these while others are decided."""
+_LEAST_AT_A_TIME = 16
 
 
 def carry_out(
@@ -69,6 +68,8 @@ def carry_out(
     plan = _Plan(books)
     yield from plan.read(words, [each for each in instructions if each.account_id in books])
     outcomes: list[Outcome] = []
+    # A quarter is decided before it is written: a database can write it while the next one is decided.
+    at_a_time = len(instructions) if together else max(_LEAST_AT_A_TIME, len(instructions) // 4)
     for each in instructions:
         try:
             outcomes.append(Locked() if each.account_id in locked else plan.take(each))
@@ -76,7 +77,7 @@ def carry_out(
             if together:
                 raise
             outcomes.append(error)
-        if len(outcomes) % _AT_A_TIME == 0 and not together:
+        if len(outcomes) % at_a_time == 0:
             yield from plan.write(words)
     yield from plan.write(words)
     yield from plan.end(words)
