@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 from asyncio.subprocess import PIPE
+from collections.abc import Callable
+from dataclasses import astuple
+from functools import partial
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -16,10 +20,27 @@ from sqlalchemy import Connection, inspect
 from sqlmodel import SQLModel
 
 from billing_mcp.domain.errors import InvalidArgument
+from billing_mcp.domain.ledger import Wallet, decide
 from billing_mcp.store import migrate
 from billing_mcp.store.migrate import HEAD, REVISIONS, upgrade_database
+from billing_mcp.store.posting.rows import entry_rows, transaction_row
 from billing_mcp.store.store import Store
-from tests.store.books import ACCOUNT, LIFE, audit, history, open_books, raw_connection
+from tests.store.books import (
+    ACCOUNT,
+    LIFE,
+    NOW,
+    Run,
+    audit,
+    capture,
+    charge,
+    history,
+    hold,
+    open_books,
+    post,
+    raw_connection,
+    release,
+    topup,
+)
 
 PROJECT = Path(__file__).parents[2]
 OPENS = """
@@ -93,6 +114,39 @@ async def test_the_migrated_keys_are_those_of_the_models(store: Store) -> None:
         name: [column.name for column in table.primary_key.columns] for name, table in SQLModel.metadata.tables.items()
     }
     assert {key[0] for key in keys.values()} == {"account_id", "principal_id", "key_id"}
+
+
+async def test_books_of_the_first_schema_are_sound_after_the_upgrade_and_go_on(
+    empty: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as first:
+        first.setattr(command, "upgrade", partial(_upgrade_to, "0001", command.upgrade))
+        await upgrade_database(empty)
+    wallet, transaction = decide(Wallet(ACCOUNT, "EUR"), topup("100.00"), now=NOW)
+    row = transaction_row(transaction)[:-1]  # it had no hold_id
+    async with raw_connection(empty) as run:
+        await insert(run, "accounts", ACCOUNT, "Books", "active", "EUR", 0)
+        await insert(run, "wallets", *astuple(wallet))
+        await insert(run, "ledger_transactions", *row)
+        for entry in entry_rows(transaction):
+            await insert(run, "ledger_entries", *entry)
+
+    assert await upgrade_database(empty) == ("0001", HEAD)
+
+    store = await Store.open(empty)
+    await post(store, hold("10.00"), capture("6.00"), release(), charge("1.00"))
+    report = await audit(store)
+    await store.close()
+    assert (report.findings, report.transactions, report.holds) == ((), 5, 1)
+
+
+def _upgrade_to(revision: str, upgrade: Callable[[Config, str], None], config: Config, _head: str) -> None:
+    upgrade(config, revision)
+
+
+async def insert(run: Run, table: str, *values: object) -> None:
+    marks = ", ".join(f"${number}" for number in range(1, len(values) + 1))
+    await run(f"INSERT INTO {table} VALUES ({marks})", *values)  # noqa: S608
 
 
 async def test_an_upgrade_tells_what_it_found_and_doing_it_again_is_harmless(empty: str) -> None:
