@@ -149,9 +149,7 @@ def decide(wallet: Wallet, posting: Posting, *, now: datetime) -> tuple[Wallet, 
     would hold more than it can, and Internal when the posting itself is wrong (unbalanced,
     empty, or on an unknown ledger account).
     """
-    _check(posting, wallet)
-    available = sum(e.amount_micros for e in posting.entries if e.ledger_account == AVAILABLE)
-    reserved = sum(e.amount_micros for e in posting.entries if e.ledger_account == RESERVED)
+    available, reserved = _moved(posting, wallet)
     if available < 0 and wallet.available_micros + available < 0:
         raise InsufficientFunds(
             f"{format_micros(-available)} {wallet.currency} is due, "
@@ -296,20 +294,38 @@ def sums_by_currency(entries: Sequence[Entry]) -> dict[str, int]:
     return dict(sums)
 
 
-def _check(posting: Posting, wallet: Wallet) -> None:
+def _moved(posting: Posting, wallet: Wallet) -> tuple[int, int]:
+    """What a posting adds to available and to reserved. Raises Internal when the posting is wrong."""
     if posting.account_id != wallet.account_id:
         raise Internal(f"posting for {posting.account_id} met the wallet of {wallet.account_id}")
     if len(posting.entries) < 2:
         raise Internal("a posting has at least two entries")
+    available = reserved = total = 0
+    holds = foreign = False
     for entry in posting.entries:
-        if not entry.amount_micros:
-            raise Internal(f"an entry on {entry.ledger_account} moves nothing")
-        if not is_ledger_account(entry.ledger_account):
-            raise Internal(f"unknown ledger account {entry.ledger_account!r}")
+        name, amount = entry.ledger_account, entry.amount_micros
+        if not amount:
+            raise Internal(f"an entry on {name} moves nothing")
+        total += amount
+        foreign = foreign or entry.currency != wallet.currency
+        if name == AVAILABLE:
+            available += amount
+        elif name == RESERVED:
+            reserved += amount
+            holds = True
+        elif not is_ledger_account(name):
+            raise Internal(f"unknown ledger account {name!r}")
+    if holds != (posting.hold_id is not None):
+        raise Internal("what moves reserved money names its hold, and nothing else does")
+    if total or foreign:
+        _check_currencies(posting, wallet)
+    return available, reserved
+
+
+def _check_currencies(posting: Posting, wallet: Wallet) -> None:
+    for entry in posting.entries:
         if entry.ledger_account in (AVAILABLE, RESERVED) and entry.currency != wallet.currency:
             raise Internal(f"a {wallet.currency} wallet cannot hold {entry.currency}")
-    if (posting.hold_id is None) == any(entry.ledger_account == RESERVED for entry in posting.entries):
-        raise Internal("what moves reserved money names its hold, and nothing else does")
     unbalanced = {currency: total for currency, total in sums_by_currency(posting.entries).items() if total}
     if unbalanced:
         raise Internal(f"posting does not sum to zero: {unbalanced}")
