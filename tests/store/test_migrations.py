@@ -21,7 +21,7 @@ from sqlmodel import SQLModel
 
 from billing_mcp.domain.errors import InvalidArgument
 from billing_mcp.domain.ledger import Wallet, decide
-from billing_mcp.store import migrate
+from billing_mcp.store import engine, migrate
 from billing_mcp.store.migrate import HEAD, REVISIONS, upgrade_database
 from billing_mcp.store.posting.rows import entry_rows, transaction_row
 from billing_mcp.store.store import Store
@@ -220,3 +220,12 @@ async def test_processes_that_open_one_new_sqlite_file_at_once_all_succeed(sqlit
     assert ended == [(b"", b"")] * 8
     assert [process.returncode for process in processes] == [0] * 8
     assert await upgrade_database(sqlite) == (HEAD, HEAD)
+
+
+async def test_an_upgrade_may_take_longer_than_any_other_statement(
+    empty_postgresql: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(engine._POSTGRESQL_SETTINGS, "statement_timeout", "1ms")
+    monkeypatch.setitem(engine._POSTGRESQL_CONNECT, "command_timeout", 0.001)
+
+    assert await upgrade_database(empty_postgresql) == (None, HEAD)

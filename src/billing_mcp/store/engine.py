@@ -128,11 +128,11 @@ class DatabaseFile:
         return (found.st_dev, found.st_ino) if found else None
 
 
-def create_writer(url: URL) -> AsyncEngine:
-    """The engine whose transactions may write."""
+def create_writer(url: URL, *, patient: bool = False) -> AsyncEngine:
+    """The engine whose transactions may write; a `patient` one lets a statement take as long as it takes."""
     if url.get_backend_name() == "sqlite":
         return _sqlite_writer(url)
-    return _postgresql_engine(url)
+    return _postgresql_engine(url, patient=patient)
 
 
 def create_sqlite_reader(url: URL, *, size: int) -> Engine:
@@ -319,7 +319,10 @@ def _configure_sqlite(engine: Engine, *, begin: str, more_pragmas: tuple[str, ..
             connection.exec_driver_sql(begin)
 
 
-def _postgresql_engine(url: URL) -> AsyncEngine:
+def _postgresql_engine(url: URL, *, patient: bool) -> AsyncEngine:
+    settings, connect = _POSTGRESQL_SETTINGS, _POSTGRESQL_CONNECT
+    if patient:
+        settings, connect = settings | {"statement_timeout": "0"}, connect | {"command_timeout": None}
     return create_async_engine(
         url,
         pool_size=10,
@@ -327,5 +330,5 @@ def _postgresql_engine(url: URL) -> AsyncEngine:
         pool_timeout=POOL_WAIT_S,
         hide_parameters=True,
         pool_pre_ping=True,
-        connect_args={"server_settings": _POSTGRESQL_SETTINGS, **_POSTGRESQL_CONNECT},
+        connect_args={"server_settings": settings, **connect},
     )

@@ -52,7 +52,7 @@ async def upgrade_database(database: str) -> tuple[str | None, str]:
     """
     url = parse_database_url(database)
     check_place(url)
-    engine = create_writer(url)
+    engine = create_writer(url, patient=True)
     try:
         async with connected(engine) as connection:
             return await _upgrade(connection)
