@@ -6,7 +6,7 @@ import json
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
@@ -52,11 +52,19 @@ def print_error(code: str, message: str, hint: str | None) -> None:
     error_console().print(line)
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> Table:
-    """A table with a title; columns named in `right` hold figures."""
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    right: Sequence[str] = (),
+    whole: Sequence[str] = (),
+) -> Table:
+    """A table with a title; columns named in `right` hold figures, those in `whole` what is copied in one piece."""
     result = Table(title=title, title_justify="left", header_style="bold", border_style="dim")
     for column in columns:
-        result.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        side: Literal["right", "left"] = "right" if column in right else "left"
+        result.add_column(column, justify=side, overflow="fold", no_wrap=column in whole)
     for row in rows:
         result.add_row(*(Text(printable(cell)) for cell in row))
     return result

@@ -122,10 +122,11 @@ def list_holds(
             terminal.print_json(rows)
             return
         if rows:
-            columns = ("hold_id", "reference", "status", "amount", "captured", "released", "remaining", "expires_at")
-            cells = [[row[column] for column in columns] for row in rows]
+            columns = ("hold_id", "reference", "status", "amount", "remaining", "expires_at")
+            shown = [{**row, "expires_at": row["expires_at"][:16].replace("T", " ")} for row in rows]
+            cells = [[row[column] for column in columns] for row in shown]
             title = f"Holds, {wallet.currency}"
-            terminal.console().print(terminal.table(title, columns, cells, right=columns[3:7]))
+            terminal.console().print(terminal.table(title, columns, cells, right=columns[3:5], whole=columns[:1]))
         else:
             terminal.console().print("No hold.")
         terminal.console().print(f"Reserved in all: {format_micros(wallet.reserved_micros)} {wallet.currency}")
