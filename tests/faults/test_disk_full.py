@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 from asyncio.subprocess import PIPE, STDOUT
@@ -73,8 +74,8 @@ async def test_a_database_without_another_page_refuses_all_that_wait_and_has_har
     async def make_room() -> None:
         more = "PRAGMA max_page_count=1000000"
         batches = cast("SQLiteBatches", store._postings._batches)
-        assert batches._driver is not None
-        batches._driver.execute(more)
+        assert batches._connection is not None
+        cast("sqlite3.Connection", batches._connection.driver_connection).execute(more)
         async with store._writer.connect() as connection:
             await connection.exec_driver_sql(more)
 

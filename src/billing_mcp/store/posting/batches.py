@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import cast
 
 import asyncpg
-from sqlalchemy import URL, Engine
+from sqlalchemy import URL, Engine, PoolProxiedConnection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from billing_mcp.domain.instructions import Instruction
@@ -30,7 +30,7 @@ class SQLiteBatches:
         self._turn = turn
         self._check = check
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="billing-post")
-        self._driver: sqlite3.Connection | None = None
+        self._connection: PoolProxiedConnection | None = None
 
     async def commit(self, instructions: Sequence[Instruction]) -> list[Outcome]:
         """Carry them out in one transaction."""
@@ -45,13 +45,18 @@ class SQLiteBatches:
 
     async def close(self) -> None:
         """Give the connection back."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.dispose)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown()
 
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._engine.dispose()
+
     def _commit(self, instructions: Sequence[Instruction]) -> list[Outcome]:
-        if self._driver is None:
-            self._driver = cast("sqlite3.Connection", self._engine.raw_connection().driver_connection)
-        driver = self._driver
+        if self._connection is None:
+            self._connection = self._engine.raw_connection()
+        driver = cast("sqlite3.Connection", self._connection.driver_connection)
         try:
             driver.execute("BEGIN IMMEDIATE")
             outcomes = run_on_sqlite(driver, carry_out(instructions, SQLITE))

@@ -93,8 +93,8 @@ class GroupCommit:
     async def close(self) -> None:
         """Take nothing new, and let what waits end."""
         self._closed = True
-        while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        while running := [task for task in self._tasks if not task.done()]:
+            await asyncio.wait(running)
         await self._batches.close()
 
     def _enqueue(self, waiting: _Waiting) -> None:
