@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from rich.console import Console, RenderableType
@@ -74,6 +75,19 @@ def progress(description: str) -> Progress:
     """A progress bar on standard error with an estimate of the time left, gone when it is done."""
     columns = (TextColumn(description), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=error_console(), transient=True, disable=not sys.stderr.isatty())
+
+
+@contextmanager
+def counting(description: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar for the block that hears how much is done, of how much."""
+    with progress(description) as bar:
+        task = bar.add_task("")
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def say(line: str) -> None:
+    """A line on standard output, in one piece."""
+    console().print(printable(line), markup=False, soft_wrap=True)
 
 
 def script(source: str) -> RenderableType:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +19,6 @@ from billing_mcp.domain.errors import InvalidArgument
 from billing_mcp.settings import Settings
 from billing_mcp.store.audit import Finding, verify_books
 from billing_mcp.store.audit_export import export_books
-from billing_mcp.store.backup import Progress
 from billing_mcp.store.checkpoints import Comparison, compare, read_checkpoint, take_checkpoint
 from billing_mcp.store.engine import parse_database_url
 from billing_mcp.store.files import beside, same, written_whole
@@ -43,7 +41,7 @@ def verify(as_json: Json = False, database: Database = None) -> None:
 
     async def work() -> None:
         async with open_store(database) as (store, settings), store.read(clock_of(settings)()) as tx:
-            with _progress("Verifying transactions") as progress:
+            with terminal.counting("Verifying transactions") as progress:
                 report = await verify_books(tx, progress=progress)
         if as_json:
             terminal.print_json(asdict(report) | {"sound": not report.findings})
@@ -75,14 +73,14 @@ def export(
     async def work() -> None:
         async with open_store(database) as (store, settings), store.read(clock_of(settings)()) as tx:
             _check_not_the_database(file, settings)
-            with _progress("Exporting transactions") as progress:
+            with terminal.counting("Exporting transactions") as progress:
                 ids = [str(each) for each in accounts or ()]
                 made = await export_books(tx, file, account_ids=ids, force=force, progress=progress)
         if as_json:
             terminal.print_json(asdict(made) | {"path": str(file)})
         else:
-            _say(f"Exported {_counted(asdict(made))} to {file}.")
-            _say(f"SHA-256 of its lines but the last: {made.sha256}")
+            terminal.say(f"Exported {_counted(asdict(made))} to {file}.")
+            terminal.say(f"SHA-256 of its lines but the last: {made.sha256}")
 
     run(work())
 
@@ -110,8 +108,8 @@ def checkpoint(
             return
         with written_whole(file, replace=force) as handle:
             handle.write(json.dumps(taken.to_dict(), indent=2).encode("ascii") + b"\n")
-        _say(f"Checkpoint of {len(taken.accounts)} accounts at {taken.made_at} in {file}.")
-        _say(f"SHA-256: {taken.sha256}")
+        terminal.say(f"Checkpoint of {len(taken.accounts)} accounts at {taken.made_at} in {file}.")
+        terminal.say(f"SHA-256: {taken.sha256}")
 
     run(work())
 
@@ -130,12 +128,12 @@ def compare_(
     async def work() -> None:
         taken = read_checkpoint(file)
         async with open_store(database) as (store, settings), store.read(clock_of(settings)()) as tx:
-            with _progress("Comparing accounts") as progress:
+            with terminal.counting("Comparing accounts") as progress:
                 result = await compare(tx, taken, progress=progress)
         if as_json:
             terminal.print_json(asdict(result) | {"matches": not result.findings, "sha256": taken.sha256})
         else:
-            _say(f"Checkpoint of {taken.made_at}, SHA-256 {taken.sha256}.")
+            terminal.say(f"Checkpoint of {taken.made_at}, SHA-256 {taken.sha256}.")
             _print_comparison(result)
         if result.findings:
             raise typer.Exit(1)
@@ -149,9 +147,9 @@ def _print_comparison(result: Comparison) -> None:
     terminal.console().print(f"{verdict}: {counts}, {len(result.findings)} wrong.")
     _print_findings(result.findings)
     for grown in result.grown:
-        _say(f"  account {grown.account_id} grew from seq {grown.since} to {grown.seq}")
+        terminal.say(f"  account {grown.account_id} grew from seq {grown.since} to {grown.seq}")
     for account_id in result.new:
-        _say(f"  account {account_id} is new")
+        terminal.say(f"  account {account_id} is new")
 
 
 def _print_findings(findings: Iterable[Finding]) -> None:
@@ -170,14 +168,3 @@ def _check_not_the_database(file: Path, settings: Settings) -> None:
         database = Path(url.database).resolve()
         if any(same(file, path) for path in (database, *beside(database))):
             raise InvalidArgument(f"{file} is the database itself", field="file", hint="Give another file.")
-
-
-def _say(line: str) -> None:
-    terminal.console().print(terminal.printable(line), markup=False, soft_wrap=True)
-
-
-@contextmanager
-def _progress(description: str) -> Iterator[Progress]:
-    with terminal.progress(description) as bar:
-        task = bar.add_task("")
-        yield lambda done, total: bar.update(task, completed=done, total=total)

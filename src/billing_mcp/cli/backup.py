@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +15,6 @@ from billing_mcp.cli.common import Database, Json, errors_as_exit_codes, run, se
 from billing_mcp.domain.clock import system_clock
 from billing_mcp.store.backup import (
     Copy,
-    Progress,
     back_up,
     database_file,
     exclusive,
@@ -47,13 +44,15 @@ def backup(
     """
     with errors_as_exit_codes():
         source = database_file(settings_with(database=database).database, instead=_PG_DUMP)
-        with _progress("Copying pages") as progress:
+        with terminal.counting("Copying pages") as progress:
             made = back_up(source, file, force=force, progress=progress)
         if as_json:
             terminal.print_json(_shown(made))
         else:
-            _say(f"Backed up {source} to {_described(made)}.")
-            _say(f"To restore it: {shlex.join(['billing-mcp', 'restore', str(file), '--database', str(source)])}")
+            terminal.say(f"Backed up {source} to {_described(made)}.")
+            terminal.say(
+                f"To restore it: {shlex.join(['billing-mcp', 'restore', str(file), '--database', str(source)])}"
+            )
 
 
 @restore_app.command()
@@ -75,20 +74,20 @@ def restore(
         target = database_file(settings.database, instead=_PG_RESTORE)
         # Not one coroutine: the event loop would hear an interrupt only when a copy is done.
         with exclusive(target, replace=replace) as old, draft_beside(target) as draft:
-            with _progress("Copying pages") as progress:
+            with terminal.counting("Copying pages") as progress:
                 take(file, draft, database=target, progress=progress)
-            with _progress("Verifying transactions") as progress:
+            with terminal.counting("Verifying transactions") as progress:
                 report = run(verify(draft, file, clock_of(settings)(), progress=progress))
-            with _progress("Keeping the old database") as progress:
+            with terminal.counting("Keeping the old database") as progress:
                 made, kept = put(draft, target, old, now=system_clock(), progress=progress)
         if as_json:
             counted = {"transactions": report.transactions, "entries": report.entries}
             terminal.print_json(_shown(made) | counted | {"kept": kept and str(kept)})
         else:
-            _say(f"Restored {_described(made)}.")
-            _say(f"Its books are sound: {report.transactions} transactions, {report.entries} entries.")
+            terminal.say(f"Restored {_described(made)}.")
+            terminal.say(f"Its books are sound: {report.transactions} transactions, {report.entries} entries.")
             if kept is not None:
-                _say(f"What was there before is in {kept}.")
+                terminal.say(f"What was there before is in {kept}.")
 
 
 def _shown(copy: Copy) -> dict[str, str | int]:
@@ -97,14 +96,3 @@ def _shown(copy: Copy) -> dict[str, str | int]:
 
 def _described(copy: Copy) -> str:
     return f"{copy.path}: {copy.size:,} bytes, {copy.accounts} accounts, schema {copy.revision}"
-
-
-def _say(line: str) -> None:
-    terminal.console().print(terminal.printable(line), markup=False, soft_wrap=True)
-
-
-@contextmanager
-def _progress(description: str) -> Iterator[Progress]:
-    with terminal.progress(description) as bar:
-        task = bar.add_task("")
-        yield lambda done, total: bar.update(task, completed=done, total=total)
