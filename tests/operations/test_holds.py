@@ -557,3 +557,18 @@ async def test_a_caller_that_goes_away_while_its_request_waits_has_withdrawn_it(
     assert gone.cancelled()
     assert (await stays).reserved_micros == eur("2.00")
     assert await balances(store) == (eur("8.00"), eur("2.00"))
+
+
+async def test_what_is_due_expires_though_fewer_may_wait_at_a_time(database: str, clock: Clock) -> None:
+    store = await Store.open(database, capacity=2)
+    holds = PlatformHolds(store, clock)
+    await open_books(store, topup("10.00"))
+    for _ in range(5):
+        await placed(holds, "1.00")
+    clock.now += DEFAULT_LIFE
+
+    try:
+        assert await holds.expire_due() == 5
+        assert await balances(store) == (eur("10.00"), 0)
+    finally:
+        await store.close()

@@ -33,10 +33,8 @@ def demo(
     async def work(target: str | None) -> None:
         out = terminal.console()
         async with open_store(target) as (store, settings):
-            with terminal.progress("Living through six months of billing") as bar:
-                task = bar.add_task("")
-                clock = clock_of(settings)
-                new = await seed_demo(store, clock(), progress=lambda d, n: bar.update(task, completed=d, total=n))
+            with terminal.counting("Living through six months of billing") as progress:
+                new = await seed_demo(store, clock_of(settings)(), progress=progress)
         names = ", ".join(story.name for story in STORIES)
         out.print(f"{'Seeded' if new else 'Already there'}: [bold]{names}[/]")
         if seed_only:

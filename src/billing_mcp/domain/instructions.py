@@ -5,8 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from billing_mcp.domain.errors import InvalidArgument
 from billing_mcp.domain.holds import Hold, HoldAction
 from billing_mcp.domain.ledger import Posting
+
+MAX_KEY_CHARS = 255
+
+
+def check_key(idempotency_key: str) -> None:
+    """Raise InvalidArgument for a caller's key that is too long."""
+    if len(idempotency_key) > MAX_KEY_CHARS:
+        message = f"an idempotency_key has at most {MAX_KEY_CHARS} characters, this one {len(idempotency_key)}"
+        raise InvalidArgument(message, field="idempotency_key", hint="Use a UUID.")
 
 
 @dataclass(frozen=True, slots=True)

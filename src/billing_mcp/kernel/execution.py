@@ -16,6 +16,7 @@ from billing_mcp.catalog.loader import Catalog
 from billing_mcp.domain.clock import Clock
 from billing_mcp.domain.errors import BillingError, Conflict, Internal, InvalidArgument, LimitExceeded, Unavailable
 from billing_mcp.domain.ids import new_id
+from billing_mcp.domain.instructions import check_key
 from billing_mcp.kernel.answer import Answer, AnswerError, Effects, summarize_calls
 from billing_mcp.kernel.context import Context
 from billing_mcp.kernel.effects import effects_of
@@ -31,7 +32,6 @@ from billing_mcp.store.store import Store, Transaction
 log = structlog.get_logger()
 
 MAX_ATTEMPTS = 3
-MAX_KEY_CHARS = 255
 _LOOKS_AFTER_S = (0.1, 0.4, 1.5)
 
 
@@ -264,9 +264,7 @@ class Executor:
     async def _alone_under_its_key(self, run: _Run) -> Answer:
         if not run.key:
             return await self._run(run)
-        if len(run.key) > MAX_KEY_CHARS:
-            message = f"an idempotency_key has at most {MAX_KEY_CHARS} characters, this one {len(run.key)}"
-            raise InvalidArgument(message, field="idempotency_key", hint="Use a UUID.")
+        check_key(run.key)
         claim = (run.principal_id, run.key)
         if claim in self._keys_in_use:
             raise _key_in_use(run.key)

@@ -14,13 +14,12 @@ from datetime import datetime, timedelta
 from billing_mcp.domain.clock import Clock, iso
 from billing_mcp.domain.errors import InvalidArgument, NotFound, Refused
 from billing_mcp.domain.holds import CaptureHold, ExpireHold, Hold, HoldAction, PlaceHold, ReleaseHold
-from billing_mcp.domain.instructions import IdempotencyKey, Instruction, Receipt
+from billing_mcp.domain.instructions import IdempotencyKey, Instruction, Receipt, check_key
 from billing_mcp.domain.ledger import MAX_TOTAL_MICROS
 from billing_mcp.domain.money import format_micros
 from billing_mcp.store.store import Store
 
 DEFAULT_LIFE = timedelta(days=7)
-MAX_KEY_CHARS = 255
 MAX_REFERENCE_CHARS = 255
 _DUE_AT_A_TIME = 256
 
@@ -102,7 +101,7 @@ class PlatformHolds:
         now = self._clock()
         while True:
             async with self._store.read(now) as tx:
-                due = await tx.holds.due(now, limit=_DUE_AT_A_TIME)
+                due = await tx.holds.due(now, limit=min(_DUE_AT_A_TIME, self._store.capacity))
             if not due:
                 return expired
             expired += sum(await asyncio.gather(*(self._expire_if_open(hold, now) for hold in due)))
@@ -135,9 +134,7 @@ class PlatformHolds:
 
 
 def _key(idempotency_key: str, asked: tuple[object, ...]) -> IdempotencyKey:
-    if len(idempotency_key) > MAX_KEY_CHARS:
-        message = f"an idempotency_key has at most {MAX_KEY_CHARS} characters, this one {len(idempotency_key)}"
-        raise InvalidArgument(message, field="idempotency_key", hint="Use a UUID.")
+    check_key(idempotency_key)
     return IdempotencyKey(_digest(idempotency_key), _digest("\x1f".join(map(str, asked))))
 
 

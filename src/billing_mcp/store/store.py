@@ -80,6 +80,7 @@ class Store:
 
     def __init__(self, url: URL, *, capacity: int) -> None:
         self.url = url
+        self.capacity = capacity
         self._writer = create_writer(url)
         self._file = DatabaseFile(url)
         sqlite = url.get_backend_name() == "sqlite"
