@@ -9,11 +9,11 @@ from datetime import datetime
 
 from billing_mcp.catalog.loader import default_catalog
 from billing_mcp.domain.clock import Clock, system_clock
-from billing_mcp.domain.errors import BillingError, Unauthenticated
+from billing_mcp.domain.errors import BillingError, PermissionDenied, Unauthenticated
 from billing_mcp.kernel.answer import Answer
 from billing_mcp.kernel.execution import Executor, Request
 from billing_mcp.kernel.keys import authenticate
-from billing_mcp.kernel.principal import Permission, Principal
+from billing_mcp.kernel.principal import Permission, Platform, Principal
 from billing_mcp.kernel.programs import SingleCall
 from billing_mcp.operations import REGISTRY
 from billing_mcp.operations.platform_holds import PlatformHolds
@@ -71,9 +71,30 @@ class App:
     async def principal_of(self, key: str) -> Principal:
         """The principal of a key, looked up every time: a revocation holds from the next call on.
 
-        Raises Unauthenticated.
+        Raises Unauthenticated, and PermissionDenied for a key of the platform.
         """
-        return self._within_settings(await uninterrupted(authenticate(self.store, key, self.clock())))
+        found = await self._holder_of(key)
+        if isinstance(found, Platform):
+            raise PermissionDenied(
+                "a platform credential calls no billing function",
+                code="platform_credential",
+                hint="Use an agent's key, which is granted accounts: billing-mcp keys create NAME --account ACCOUNT_ID",
+            )
+        return self._within_settings(found)
+
+    async def platform_of(self, key: str) -> Platform:
+        """The platform, by one of its keys. Raises Unauthenticated, and PermissionDenied for an agent's credential."""
+        found = await self._holder_of(key)
+        if isinstance(found, Principal):
+            raise PermissionDenied(
+                "an agent's credential does not act for the platform",
+                code="agent_credential",
+                hint="Use a platform key: billing-mcp keys create NAME --platform",
+            )
+        return found
+
+    async def _holder_of(self, key: str) -> Principal | Platform:
+        return await uninterrupted(authenticate(self.store, key, self.clock()))
 
     def _within_settings(self, principal: Principal) -> Principal:
         """No key can do more than the server as a whole."""

@@ -42,9 +42,11 @@ def test_a_key_is_listed_with_what_it_grants_and_without_its_secret(cli: Cli, da
         {
             "prefix": created["prefix"],
             "name": "agent",
+            "kind": "agent",
             "permissions": ["billing.manage", "billing.view"],
             "read_only": True,
             "accounts": [account],
+            "default_account": None,
             "created_at": NOW,
             "expires_at": "2026-04-11T10:00:00Z",
             "revoked_at": None,
@@ -210,6 +212,11 @@ def test_two_keys_do_not_share_idempotency_keys_or_executions(cli: Cli, lived: s
         (("--account", MAIL, "--permissions", "nonsense"), "invalid_argument", 2),
         (("--account", MAIL, "--permissions", ""), "invalid_argument", 2),
         (("--account", MAIL, "--permissions", "view,view.all"), "invalid_argument", 2),
+        ((), "invalid_argument", 2),
+        (("--account", MAIL, "--default-account", NOBODY), "invalid_argument", 2),
+        (("--platform", "--account", MAIL), "invalid_argument", 2),
+        (("--platform", "--permissions", "view"), "invalid_argument", 2),
+        (("--platform", "--read-only"), "invalid_argument", 2),
     ],
 )
 def test_a_key_that_cannot_be_granted_is_not_created(

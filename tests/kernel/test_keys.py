@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from billing_mcp.app import App
 from billing_mcp.domain.errors import Unauthenticated
 from billing_mcp.kernel.keys import authenticate, mint_key
-from billing_mcp.kernel.principal import Permission
+from billing_mcp.kernel.principal import Permission, Principal
 from billing_mcp.settings import Settings
 from tests.world import SettableClock, World
 
@@ -37,6 +37,7 @@ async def test_a_key_grants_what_it_was_made_for(world: World) -> None:
 
     principal = await authenticate(world.app.store, text, world.clock())
 
+    assert isinstance(principal, Principal)
     assert principal.permissions == {Permission.MANAGE}
     assert principal.account_ids == frozenset({account_id})
     assert principal.read_only

@@ -89,15 +89,6 @@ def finish(answer: Answer, *, as_json: bool) -> None:
         raise typer.Exit(exit_code(ERRORS[answer.error.code]))
 
 
-def storable(name: str) -> str:
-    """A name that people give things. Raises InvalidArgument for an empty one, or control characters."""
-    clean = name.encode("utf-8", "replace").decode().strip()
-    if not clean or clean != name.strip() or not clean.isprintable():
-        message = f"{clean!r} is not a name: it is empty, or has characters that cannot be shown"
-        raise InvalidArgument(message, field="name")
-    return clean
-
-
 def exit_code(kind: type[BillingError]) -> int:
     """The exit code of a kind of error."""
     if issubclass(kind, InvalidArgument):

@@ -10,11 +10,11 @@ import typer
 
 from billing_mcp import terminal
 from billing_mcp.app import clock_of
-from billing_mcp.cli.common import Database, Json, run, storable
+from billing_mcp.cli.common import Database, Json, run
 from billing_mcp.cli.opened import open_store
 from billing_mcp.domain.clock import iso
 from billing_mcp.domain.errors import InvalidArgument, NotFound
-from billing_mcp.kernel.keys import mint_key
+from billing_mcp.operations.platform import make_agent_key, make_platform_key
 from billing_mcp.settings import parse_permissions
 from billing_mcp.store.keys import KeyRecord
 
@@ -26,36 +26,63 @@ app = typer.Typer(
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(help="Who it is for.")],
-    account: Annotated[list[UUID], typer.Option("--account", metavar="ACCOUNT_ID", help="Granted; repeat for more.")],
-    permissions: Annotated[str, typer.Option(metavar="LIST", help="view, manage or view,manage.")] = "view",
+    account: Annotated[
+        list[UUID] | None, typer.Option("--account", metavar="ACCOUNT_ID", help="Granted; repeat for more.")
+    ] = None,
+    default_account: Annotated[
+        UUID | None, typer.Option(metavar="ACCOUNT_ID", help="Of several, the one that /v1/billing means.")
+    ] = None,
+    platform: Annotated[
+        bool, typer.Option("--platform", help="The platform's own: accounts, holds, credits and keys; no function.")
+    ] = False,
+    permissions: Annotated[
+        str | None, typer.Option(metavar="LIST", help="view, manage or view,manage. Default: view.")
+    ] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Manage functions do not exist for it.")] = False,
     expires_in_days: Annotated[int | None, typer.Option(min=1, max=3650, help="Default: it does not expire.")] = None,
     as_json: Json = False,
     database: Database = None,
 ) -> None:
-    """Create a key. It is shown once: keep it, as BILLING_MCP_KEY of the agent's server."""
+    """Create a key. It is shown once: keep it, as BILLING_MCP_KEY of the agent's server.
+
+    An agent's key is granted accounts. The platform's own, by --platform, is for your servers alone: with it they
+    open accounts, place holds, give credits and make keys over REST.
+    """
 
     async def work() -> None:
         try:
-            granted = parse_permissions(permissions)
+            granted = parse_permissions("view" if permissions is None else permissions)
         except ValueError as error:
             raise InvalidArgument(str(error), field="permissions") from None
+        if platform and (account or default_account or permissions or read_only):
+            message = "a platform key has no accounts, permissions or --read-only: it is no agent's"
+            raise InvalidArgument(message, field="platform", hint="Leave these out, or --platform.")
         async with open_store(database) as (store, settings):
             now = clock_of(settings)()
-            text, record = mint_key(
-                storable(name),
-                permissions=granted,
-                account_ids=list(dict.fromkeys(str(each) for each in account)),
-                read_only=read_only,
-                expires_at=now + timedelta(days=expires_in_days) if expires_in_days else None,
-                now=now,
-            )
+            expires_at = now + timedelta(days=expires_in_days) if expires_in_days else None
             async with store.write(now) as tx:
-                for account_id in record.account_ids:
-                    await tx.accounts.get(account_id)
-                await tx.keys.add(record)
+                if platform:
+                    text, record = await make_platform_key(tx, name, expires_at=expires_at)
+                else:
+                    text, record = await make_agent_key(
+                        tx,
+                        name,
+                        account_ids=[str(each) for each in account or ()],
+                        permissions=granted,
+                        read_only=read_only,
+                        default_account_id=str(default_account) if default_account else None,
+                        expires_at=expires_at,
+                    )
         if as_json:
-            terminal.print_json({"key": text, "prefix": record.prefix, "permissions": list(record.permissions)})
+            terminal.print_json(
+                {
+                    "key": text,
+                    "prefix": record.prefix,
+                    "kind": record.kind,
+                    "permissions": list(record.permissions),
+                    "default_account": record.default_account_id,
+                }
+            )
         else:
             terminal.console().print(f"[bold]{text}[/]", soft_wrap=True)
             terminal.console().print(f"It is not shown again. Revoke it by its prefix {record.prefix}.")
@@ -74,9 +101,11 @@ def list_keys(as_json: Json = False, database: Database = None) -> None:
             {
                 "prefix": key.prefix,
                 "name": key.name,
+                "kind": key.kind,
                 "permissions": list(key.permissions),
                 "read_only": key.read_only,
                 "accounts": list(key.account_ids),
+                "default_account": key.default_account_id,
                 "created_at": iso(key.created_at),
                 "expires_at": iso(key.expires_at) if key.expires_at else None,
                 "revoked_at": iso(key.revoked_at) if key.revoked_at else None,
@@ -113,6 +142,8 @@ def revoke(prefix: Annotated[str, typer.Argument(help="As `keys list` shows it."
 
 
 def _rights(key: KeyRecord) -> list[str]:
+    if key.kind == "platform":
+        return ["platform"]
     return [*key.permissions, "read-only"] if key.read_only else list(key.permissions)
 
 

@@ -16,19 +16,31 @@ BillingError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class BillingError(Exception):
-    """Something a caller can read: a stable code, what is wrong, and how to mend it."""
+    """Something a caller can read: a stable code, what is wrong, and how to mend it.
+
+    `field` names what is wrong of what was sent; `amounts` are those to compute with, as decimal texts.
+    """
 
     code = "internal_error"
 
     def __init__(
-        self, message: str, *, code: str | None = None, hint: str | None = None, field: str | None = None
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        hint: str | None = None,
+        field: str | None = None,
+        amounts: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.field = field
+        self.amounts = dict(amounts or {})
         if code is not None:
             self.code = code
         if not isinstance(self, ERRORS[self.code]):
@@ -106,6 +118,7 @@ class Internal(BillingError):
 
 ERRORS: dict[str, type[BillingError]] = {
     "invalid_argument": InvalidArgument,
+    "account_not_named": InvalidArgument,
     "missing_argument": InvalidArgument,
     "unknown_argument": InvalidArgument,
     "positional_argument": InvalidArgument,
@@ -123,6 +136,8 @@ ERRORS: dict[str, type[BillingError]] = {
     "key_expired": Unauthenticated,
     "key_revoked": Unauthenticated,
     "permission_denied": PermissionDenied,
+    "agent_credential": PermissionDenied,
+    "platform_credential": PermissionDenied,
     "host_not_allowed": PermissionDenied,
     "origin_not_allowed": PermissionDenied,
     "read_only": PermissionDenied,

@@ -187,8 +187,7 @@ def _result(answer: Answer) -> CallToolResult:
 
 
 def _refused(error: BillingError) -> Answer:
-    problem = AnswerError(code=error.code, message=error.message, hint=error.hint)
-    return Answer(status="failed", changed=False, execution_id="", error=problem)
+    return Answer(status="failed", changed=False, execution_id="", error=AnswerError.of(error))
 
 
 def failure_text(answer: Answer) -> str:

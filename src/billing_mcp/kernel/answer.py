@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from billing_mcp.domain.errors import BillingError
 from billing_mcp.kernel.invoke import JournalEntry
 
 MAX_CALLS_SHOWN = 50
@@ -67,6 +68,14 @@ class AnswerError(_Part):
     line: int | None = None
     source: str | None = None
     hint: str | None = None
+    field: str | None = None
+    amounts: dict[str, str] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, error: BillingError, *, line: int | None = None, source: str | None = None) -> AnswerError:
+        """What an answer tells of an error."""
+        told = {"hint": error.hint, "field": error.field, "amounts": error.amounts}
+        return cls(code=error.code, message=error.message, line=line, source=source, **told)
 
 
 class Answer(_Part):

@@ -214,6 +214,14 @@ class Executor:
             run.abandon(task)
             raise
 
+    async def read(self, principal: Principal, function: str, arguments: dict[str, Any]) -> Any:
+        """The result of a single call of a function that only reads. It leaves no record.
+
+        Raises BillingError.
+        """
+        now = self._clock()
+        return await uninterrupted(self._read(now, principal, function, arguments))
+
     async def stored_answer(self, principal: Principal, execution_id: str) -> str | None:
         """The JSON of the answer to one of the principal's own executions."""
         return await uninterrupted(self._journal.answer(principal.principal_id, execution_id))
@@ -226,6 +234,14 @@ class Executor:
         """Wait for what runs, and store what is not stored yet."""
         await self.settled()
         await self._journal.close()
+
+    async def _read(self, now: datetime, principal: Principal, function: str, arguments: dict[str, Any]) -> Any:
+        for _ in range(MAX_ATTEMPTS):
+            with suppress(TransactionAbortedError):
+                async with self._store.read(now) as tx:
+                    context = Context(tx, principal, self.catalog, execution_id="")
+                    return await Invoker(context, self.registry, max_calls=1).invoke(function, arguments)
+        raise _busy()
 
     async def _execute(self, run: _Run) -> Answer:
         try:
@@ -283,7 +299,7 @@ class Executor:
                 return await self._read_then_write(run, deadline_s)
             except TransactionAbortedError:
                 log.info("execution_restarted", execution_id=run.execution_id)
-        raise Conflict("the accounts are busy with other changes", code="database_busy", hint="Try the same again.")
+        raise _busy()
 
     async def _read_then_write(self, run: _Run, deadline_s: float) -> Answer:
         try:
@@ -335,9 +351,7 @@ def _failed(
         execution_id=run.execution_id,
         output=where.output,
         calls=summarize_calls(journal),
-        error=AnswerError(
-            code=error.code, message=error.message, line=where.line, source=where.source, hint=error.hint
-        ),
+        error=AnswerError.of(error, line=where.line, source=where.source),
     )
 
 
@@ -353,6 +367,10 @@ async def _stored_answer(tx: Transaction, run: _Run) -> Answer | None:
             hint="Send the same script again, or use a new key for a new one.",
         )
     return Answer.model_validate_json(stored.answer_json)
+
+
+def _busy() -> Conflict:
+    return Conflict("the accounts are busy with other changes", code="database_busy", hint="Try the same again.")
 
 
 def _key_in_use(key: str) -> Conflict:

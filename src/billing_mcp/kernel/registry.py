@@ -44,6 +44,7 @@ class Operation:
     name: str
     permission: Permission
     route: str
+    own_route: str | None
     handler: Callable[..., Awaitable[Any]]
     parameters: tuple[Parameter, ...]
     returns: Any
@@ -77,8 +78,13 @@ class Resource:
     doc: str
     operations: list[Operation] = field(default_factory=list)
 
-    def operation(self, *, requires: Permission, route: str) -> Callable[[Handler[P, R]], Handler[P, R]]:
-        """Declare a handler as a function of this namespace, under the handler's own name (`list_` is `list`)."""
+    def operation(
+        self, *, requires: Permission, route: str, own_route: str | None = None
+    ) -> Callable[[Handler[P, R]], Handler[P, R]]:
+        """Declare a handler as a function of this namespace, under the handler's own name (`list_` is `list`).
+
+        `route` is its place below an account's billing, `own_route` that below the credential's own account.
+        """
 
         def declare(handler: Handler[P, R]) -> Handler[P, R]:
             hints = get_type_hints(handler, include_extras=True)
@@ -90,6 +96,7 @@ class Resource:
                     name=name,
                     permission=requires,
                     route=route,
+                    own_route=own_route,
                     handler=handler,
                     parameters=parameters,
                     returns=hints["return"],

@@ -40,7 +40,7 @@ class HoldItems(TypedDict):
     next_cursor: str | None
 
 
-@HOLDS.operation(requires=Permission.VIEW, route="GET /holds")
+@HOLDS.operation(requires=Permission.VIEW, route="GET /holds", own_route="GET /holds")
 async def list_(
     ctx: Context,
     *,

@@ -35,7 +35,7 @@ class InvoicePage(TypedDict):
     total: int
 
 
-@INVOICES.operation(requires=Permission.VIEW, route="GET /invoices")
+@INVOICES.operation(requires=Permission.VIEW, route="GET /invoices", own_route="GET /invoices")
 async def list_(ctx: Context, *, account_id: AccountId, page: Page = 1, page_size: PageSize = 20) -> InvoicePage:
     """A page of the account's invoices, newest first; page_size is 1 to 100.
 

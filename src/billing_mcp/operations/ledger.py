@@ -42,7 +42,7 @@ class LedgerItems(TypedDict):
     next_cursor: str | None
 
 
-@LEDGER.operation(requires=Permission.VIEW, route="GET /ledger")
+@LEDGER.operation(requires=Permission.VIEW, route="GET /ledger", own_route="GET /transactions")
 async def list_(
     ctx: Context,
     *,

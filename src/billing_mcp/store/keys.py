@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Select, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,9 +16,12 @@ from billing_mcp.store.tables import KeyRow, table
 _KEYS = table(KeyRow)
 
 
+KeyKind = Literal["agent", "platform"]
+
+
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """An API key and what it grants."""
+    """An API key and what it grants. One of the platform's has no accounts or permissions: it is not an agent's."""
 
     key_id: str
     name: str
@@ -30,6 +33,8 @@ class KeyRecord:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    kind: KeyKind = "agent"
+    default_account_id: str | None = None
 
 
 class Keys:
@@ -51,6 +56,8 @@ class Keys:
             "created_at_us": to_epoch_us(key.created_at),
             "expires_at_us": to_epoch_us(key.expires_at) if key.expires_at else None,
             "revoked_at_us": None,
+            "kind": key.kind,
+            "default_account_id": key.default_account_id,
         }
         await self._connection.execute(insert(_KEYS).values(**values))
 
@@ -82,6 +89,8 @@ class Keys:
                 created_at=from_epoch_us(row.created_at_us),
                 expires_at=from_epoch_us(row.expires_at_us) if row.expires_at_us else None,
                 revoked_at=from_epoch_us(row.revoked_at_us) if row.revoked_at_us else None,
+                kind=row.kind,
+                default_account_id=row.default_account_id,
             )
             for row in await self._connection.execute(statement)
         ]

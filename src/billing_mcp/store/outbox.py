@@ -31,6 +31,7 @@ class Outbox:
             "event": event.event,
             "payload_json": json.dumps(event.payload, sort_keys=True),
             "created_at_us": to_epoch_us(self._now),
+            "due_at_us": to_epoch_us(self._now),
         }
         await self._connection.execute(insert(_OUTBOX).values(**values))
 

@@ -13,16 +13,16 @@ from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, Table, T
 from sqlmodel import Field, SQLModel
 
 
-def _big(*, primary_key: bool = False, nullable: bool = False) -> Column[int]:
-    return Column(BigInteger(), primary_key=primary_key, nullable=nullable, autoincrement=False)
+def _big(*, primary_key: bool = False, nullable: bool = False, default: str | None = None) -> Column[int]:
+    return Column(BigInteger(), primary_key=primary_key, nullable=nullable, autoincrement=False, server_default=default)
 
 
 def _text(*, nullable: bool = False) -> Column[str]:
     return Column(Text(), nullable=nullable)
 
 
-def _only_open() -> dict[str, Any]:
-    only = text("status = 'open'")
+def _only(status: str) -> dict[str, Any]:
+    only = text(f"status = '{status}'")
     return {"sqlite_where": only, "postgresql_where": only}
 
 
@@ -104,8 +104,8 @@ class HoldRow(SQLModel, table=True):
 
     __tablename__ = "holds"
     __table_args__ = (
-        Index("ix_holds_open", "account_id", "hold_id", **_only_open()),
-        Index("ix_holds_due", "expires_at_us", "account_id", "hold_id", **_only_open()),
+        Index("ix_holds_open", "account_id", "hold_id", **_only("open")),
+        Index("ix_holds_due", "expires_at_us", "account_id", "hold_id", **_only("open")),
         {"sqlite_with_rowid": False},
     )
     account_id: str = Field(primary_key=True)
@@ -192,6 +192,8 @@ class KeyRow(SQLModel, table=True):
     created_at_us: int = Field(sa_column=_big())
     expires_at_us: int | None = Field(sa_column=_big(nullable=True))
     revoked_at_us: int | None = Field(sa_column=_big(nullable=True))
+    kind: str = Field(sa_column_kwargs={"server_default": "agent"})
+    default_account_id: str | None
 
 
 class ExecutionRow(SQLModel, table=True):
@@ -219,16 +221,42 @@ class IdempotencyKeyRow(SQLModel, table=True):
     created_at_us: int = Field(sa_column=_big())
 
 
+class PlatformRequestRow(SQLModel, table=True):
+    """What a request of the platform was answered under an idempotency key; null while it is carried out."""
+
+    __tablename__ = "platform_requests"
+    principal_id: str = Field(primary_key=True)
+    key_sha256: str = Field(primary_key=True)
+    request_sha256: str
+    answer: str | None = Field(sa_column=_text(nullable=True))
+    created_at_us: int = Field(sa_column=_big())
+    leased_until_us: int = Field(sa_column=_big())
+
+
 class OutboxRow(SQLModel, table=True):
-    """An event that the world hears of after the commit that made it true."""
+    """Work that is done after the commit that made it due: `event` says which.
+
+    It is waiting, done or dead. Whoever takes it leaves a lease and makes it due when that ends; of those that
+    wait, an account has one with the same `only_once`.
+    """
 
     __tablename__ = "outbox"
-    __table_args__ = (Index("ix_outbox_created", "created_at_us"),)
+    __table_args__ = (
+        Index("ix_outbox_due", "event", "due_at_us", **_only("waiting")),
+        Index("ix_outbox_only_once", "account_id", "only_once", unique=True, **_only("waiting")),
+    )
     account_id: str = Field(primary_key=True, foreign_key="accounts.account_id")
     event_id: str = Field(primary_key=True)
     event: str
     payload_json: str = Field(sa_column=_text())
     created_at_us: int = Field(sa_column=_big())
+    status: str = Field(sa_column_kwargs={"server_default": "waiting"})
+    due_at_us: int = Field(sa_column=_big(default="0"))
+    attempts: int = Field(sa_column=_big(default="0"))
+    lease: str | None
+    only_once: str | None
+    last_error: str | None
+    ended_at_us: int | None = Field(sa_column=_big(nullable=True))
 
 
 def table(row: type[SQLModel]) -> Table:

@@ -97,7 +97,8 @@ def changed_wallet_row(wallet: Wallet, read_seq: int) -> Row:
 def event_row(event: Event, now: datetime) -> Row:
     """The row of an event in the outbox."""
     payload = json.dumps(dict(event.payload), sort_keys=True)
-    return (event.account_id, new_id(now), event.event, payload, to_epoch_us(now))
+    created_us = to_epoch_us(now)
+    return (event.account_id, new_id(now), event.event, payload, created_us, "waiting", created_us, 0, *[None] * 4)
 
 
 def key_row(key: IdempotencyKey, now: datetime, receipt: Receipt, hold: Row | None) -> Row:
