@@ -10,13 +10,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from billing_mcp.app import App
 from billing_mcp.domain.errors import BillingError, PermissionDenied, Unauthenticated
 from billing_mcp.faces.problem import problem
-from billing_mcp.kernel.principal import Principal
+from billing_mcp.kernel.principal import Platform, Principal
 from billing_mcp.settings import Settings, parse_list
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - what they mean must be known to be guarded
 
-_PRINCIPAL = "billing_mcp.principal"
+CALLER = "billing_mcp.caller"
+"""Where a request's scope has whose credential it came with: a Principal, or the Platform."""
 _BEARER = "bearer "
 
 
@@ -63,7 +64,7 @@ class BearerKey:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or let it pass."""
         try:
-            scope[_PRINCIPAL] = await self._billing.principal_of(_key(Headers(scope=scope)))
+            scope[CALLER] = await self._billing.principal_of(_key(Headers(scope=scope)))
         except BillingError as error:
             await problem(error)(scope, receive, send)
             return
@@ -72,8 +73,14 @@ class BearerKey:
 
 def principal_in(scope: Scope) -> Principal:
     """Whose key a request came with. It is there, or the request has not passed by us: a KeyError."""
-    principal: Principal = scope[_PRINCIPAL]
+    principal: Principal = scope[CALLER]
     return principal
+
+
+def platform_in(scope: Scope) -> Platform:
+    """The platform, whose credential a request came with. It is there, or the request has not passed by us."""
+    platform: Platform = scope[CALLER]
+    return platform
 
 
 def _key(headers: Headers) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from starlette.responses import Response
 
@@ -20,10 +22,10 @@ _STATUSES: dict[type[BillingError], int] = {
 }
 
 
-def problem(error: BillingError, *, status: int | None = None) -> Response:
-    """The answer to a request that is refused before it reaches a face."""
+def problem(error: BillingError, *, status: int | None = None, more: Mapping[str, Any] | None = None) -> Response:
+    """The answer to a request that is refused; `more` are members of its own."""
     status = status or next((s for kind, s in _STATUSES.items() if isinstance(error, kind)), 500)
-    body = {"status": status, "code": error.code, "title": error.message, "detail": error.hint}
+    body = {"status": status, "code": error.code, "title": error.message, "detail": error.hint, **(more or {})}
     headers = {}
     if status == 401:
         reason = "" if error.code == "key_missing" else f', error="invalid_token", error_description="{error.code}"'
