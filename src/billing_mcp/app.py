@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from billing_mcp.catalog.loader import default_catalog
 from billing_mcp.domain.clock import Clock, system_clock
@@ -122,6 +123,10 @@ class App:
         named = {_storable(name): _storable(v) if isinstance(v, str) else v for name, v in arguments.items()}
         program = SingleCall(_storable(function), named)
         return await self.executor.execute(Request(program, principal, preview, idempotency_key))
+
+    async def read(self, principal: Principal, function: str, arguments: dict[str, object]) -> Any:
+        """The result of a single call of a function that only reads, which leaves no record. Raises BillingError."""
+        return await self.executor.read(principal, function, arguments)
 
     async def _accounts_text(self, principal: Principal) -> str:
         try:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired
 
 import pytest
 from pydantic import Field
+from typing_extensions import TypedDict
 
 from billing_mcp.kernel.arguments import AccountId, Day, Page
 from billing_mcp.kernel.context import Context

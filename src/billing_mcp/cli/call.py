@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 import typer
@@ -10,9 +9,9 @@ import typer
 from billing_mcp.cli.common import Database, IdempotencyKey, Json, Preview, finish, run
 from billing_mcp.cli.opened import open_app
 from billing_mcp.domain.errors import InvalidArgument
+from billing_mcp.kernel.arguments import from_text
 from billing_mcp.kernel.registry import Operation
 from billing_mcp.operations import REGISTRY
-from billing_mcp.sandbox.typing_text import type_text
 
 app = typer.Typer(add_completion=False)
 
@@ -53,10 +52,7 @@ def parse_arguments(function: str, arguments: list[str]) -> dict[str, object]:
 
 
 def _value(operation: Operation | None, name: str, text: str) -> object:
-    types = {p.name: type_text(p.annotation) for p in operation.parameters} if operation else {}
-    wanted = types.get(name, "str")
-    if wanted == "int" and re.fullmatch(r"-?[0-9]{1,20}", text):
-        return int(text)
-    if wanted == "bool" and text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    return None if text == "null" and "None" in wanted else text
+    found = [p for p in operation.parameters if p.name == name] if operation else []
+    if not found:
+        return text
+    return None if text == "null" and found[0].default is None else from_text(found[0].annotation, text)

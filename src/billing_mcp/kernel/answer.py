@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from billing_mcp.domain.errors import BillingError
 from billing_mcp.kernel.invoke import JournalEntry
@@ -89,6 +89,19 @@ class Answer(_Part):
     effects: Effects = Field(default_factory=Effects)
     calls: list[CallRecord] = Field(default_factory=list)
     error: AnswerError | None = None
+    _replayed: bool = PrivateAttr(default=False)
+
+    @property
+    def replayed(self) -> bool:
+        """Whether it is that of an earlier execution, under the same idempotency key."""
+        return self._replayed
+
+    @classmethod
+    def stored(cls, text: str) -> Answer:
+        """The answer of an earlier execution, from its JSON text."""
+        answer = cls.model_validate_json(text)
+        answer._replayed = True
+        return answer
 
     def to_json(self) -> str:
         """The compact JSON text, without what is empty."""

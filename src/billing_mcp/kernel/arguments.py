@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,13 +11,14 @@ from datetime import date
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from uuid import UUID
 
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, create_model
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, create_model
 from pydantic_core import PydanticCustomError
 
 from billing_mcp.domain.errors import InvalidArgument
 from billing_mcp.kernel.likeness import either, meant
 
 _SHOWN_VALUE_CHARS = 60
+_INTEGER = re.compile("-?[0-9]{1,20}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,12 @@ def _day(value: object) -> object:
     raise PydanticCustomError("day", "no day")
 
 
-AccountId = Annotated[str, BeforeValidator(_account_id), Takes("the account's UUID", ("'0190c0de-…'",))]
+AccountId = Annotated[
+    str,
+    BeforeValidator(_account_id),
+    Takes("the account's UUID", ("'0190c0de-…'",)),
+    WithJsonSchema({"type": "string", "format": "uuid"}),
+]
 Day = Annotated[date, BeforeValidator(_day), Takes("an ISO date", ("'2030-01-31'",))]
 Page = Annotated[int, Field(ge=1, le=1_000_000), Takes("a whole number from 1 to 1000000", ("1",))]
 PageSize = Annotated[int, Field(ge=1, le=100), Takes("a whole number from 1 to 100", ("100",))]
@@ -125,6 +132,18 @@ class ArgumentParser:
         if problem["type"] == "missing":
             return self.missing(name)
         return self.invalid(name, _shown(problem["input"]))
+
+
+def from_text(annotation: Any, text: str) -> object:
+    """What a text is as an argument of a type, as far as that is clear; else the text, for the parser to refuse."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Annotated or origin in (Union, types.UnionType):
+        return from_text(parts[0], text)
+    if annotation is int and _INTEGER.fullmatch(text):
+        return int(text)
+    if annotation is bool and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    return text
 
 
 def _takes(annotation: Any) -> Takes:

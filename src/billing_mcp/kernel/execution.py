@@ -255,8 +255,7 @@ class Executor:
             log.exception("execution_crashed", execution_id=run.execution_id)
             message = "the server failed on this; its log says why"
             answer = _failed(run, Internal(message, hint="Nothing was changed; try again."))
-        replayed = answer.execution_id != run.execution_id
-        if not answer.changed and not replayed:
+        if not answer.changed and not answer.replayed:
             await self._journal.add(run.record(answer), wait=answer.status != "completed")
         return answer
 
@@ -366,7 +365,7 @@ async def _stored_answer(tx: Transaction, run: _Run) -> Answer | None:
             field="idempotency_key",
             hint="Send the same script again, or use a new key for a new one.",
         )
-    return Answer.model_validate_json(stored.answer_json)
+    return Answer.stored(stored.answer_json)
 
 
 def _busy() -> Conflict:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TypedDict
+
+from typing_extensions import TypedDict
 
 from billing_mcp.domain.money import decimal_of
 from billing_mcp.kernel.arguments import AccountId

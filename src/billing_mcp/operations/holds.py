@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from typing import Literal
 from uuid import UUID
+
+from typing_extensions import TypedDict
 
 from billing_mcp.domain.clock import iso
 from billing_mcp.domain.holds import Hold, HoldStatus

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing_extensions import TypedDict
 
 from billing_mcp.domain.clock import iso
 from billing_mcp.domain.invoices import Invoice, InvoiceStatus

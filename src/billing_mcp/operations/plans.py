@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from typing import Literal
+
+from typing_extensions import TypedDict
 
 from billing_mcp.domain.accrual import Plan, PlanId
 from billing_mcp.domain.money import format_micros

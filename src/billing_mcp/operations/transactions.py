@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+from typing import NotRequired
+
+from typing_extensions import TypedDict
 
 from billing_mcp.domain.clock import iso
 from billing_mcp.domain.ledger import Direction, LedgerTransaction, LineItem, TransactionStatus, TransactionType

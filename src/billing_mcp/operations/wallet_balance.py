@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing_extensions import TypedDict
 
 from billing_mcp.domain.accrual import total_micros
 from billing_mcp.domain.money import format_micros

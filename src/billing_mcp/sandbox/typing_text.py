@@ -6,7 +6,9 @@ import inspect
 import types
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Annotated, Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints
+
+from typing_extensions import is_typeddict
 
 from billing_mcp.kernel.registry import Operation, Parameter
 
