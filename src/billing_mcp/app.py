@@ -13,7 +13,7 @@ from billing_mcp.domain.clock import Clock, system_clock
 from billing_mcp.domain.errors import BillingError, PermissionDenied, Unauthenticated
 from billing_mcp.kernel.answer import Answer
 from billing_mcp.kernel.execution import Executor, Request
-from billing_mcp.kernel.keys import authenticate
+from billing_mcp.kernel.keys import Keyring
 from billing_mcp.kernel.principal import Permission, Platform, Principal
 from billing_mcp.kernel.programs import SingleCall
 from billing_mcp.operations import REGISTRY
@@ -40,6 +40,7 @@ class App:
         self.holds = PlatformHolds(store, clock)
         self.executor = Executor(store, REGISTRY, self.catalog, clock, settings.limits())
         self._sandbox = sandbox
+        self._keyring = Keyring(store, clock)
 
     @classmethod
     @asynccontextmanager
@@ -95,7 +96,7 @@ class App:
         return found
 
     async def _holder_of(self, key: str) -> Principal | Platform:
-        return await uninterrupted(authenticate(self.store, key, self.clock()))
+        return await self._keyring.holder_of(key)
 
     def _within_settings(self, principal: Principal) -> Principal:
         """No key can do more than the server as a whole."""

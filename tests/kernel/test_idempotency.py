@@ -28,7 +28,7 @@ async def test_the_same_key_and_script_get_the_stored_answer(world: World) -> No
     again = await world.run(cancel(account_id), idempotency_key="k")
 
     assert first.changed
-    assert again == first
+    assert (again.to_json(), again.replayed, first.replayed) == (first.to_json(), True, False)
 
 
 async def test_the_same_key_with_another_script_is_refused_and_changes_nothing(world: World) -> None:
@@ -62,7 +62,7 @@ async def test_of_twenty_concurrent_tries_one_runs(world: World) -> None:
     assert {answer.execution_id for answer in done} == {done[0].execution_id}
     assert {code_of(answer) for answer in answers if not answer.changed} <= {"idempotency_key_in_use"}
     assert await world.balance(account_id) == "79.354838"
-    assert (await world.run(script, idempotency_key="k")) == done[0]
+    assert (await world.run(script, idempotency_key="k")).to_json() == done[0].to_json()
 
 
 async def test_two_servers_on_one_database_run_it_once(world: World, database: str) -> None:

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from billing_mcp.app import App
 from billing_mcp.domain.errors import Unauthenticated
-from billing_mcp.kernel.keys import authenticate, mint_key
+from billing_mcp.kernel.keys import Keyring, mint_key
 from billing_mcp.kernel.principal import Permission, Principal
 from billing_mcp.settings import Settings
 from tests.world import SettableClock, World
@@ -27,7 +27,7 @@ async def new_key(world: World, *account_ids: str, **options: Any) -> str:
 
 async def refusal(world: World, text: str) -> str:
     with pytest.raises(Unauthenticated) as caught:
-        await authenticate(world.app.store, text, world.clock())
+        await Keyring(world.app.store, world.clock).holder_of(text)
     return caught.value.code
 
 
@@ -35,7 +35,7 @@ async def test_a_key_grants_what_it_was_made_for(world: World) -> None:
     account_id = await world.account()
     text = await new_key(world, account_id, permissions=[Permission.MANAGE], read_only=True)
 
-    principal = await authenticate(world.app.store, text, world.clock())
+    principal = await Keyring(world.app.store, world.clock).holder_of(text)
 
     assert isinstance(principal, Principal)
     assert principal.permissions == {Permission.MANAGE}
@@ -72,7 +72,7 @@ async def test_a_secret_opens_only_its_own_prefix(world: World) -> None:
 async def test_a_key_ends_when_it_expires(world: World) -> None:
     text = await new_key(world, expires_at=world.clock.now + timedelta(days=1))
 
-    await authenticate(world.app.store, text, world.clock())
+    await Keyring(world.app.store, world.clock).holder_of(text)
     world.clock.now += timedelta(days=1)
 
     assert await refusal(world, text) == "key_expired"

@@ -63,6 +63,9 @@ class BearerKey:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or let it pass."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
         try:
             scope[CALLER] = await self._billing.principal_of(_key(Headers(scope=scope)))
         except BillingError as error:

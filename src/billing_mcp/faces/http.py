@@ -12,7 +12,6 @@ from typing import Any
 import uvicorn
 from mcp.server.mcpserver import Context
 from sse_starlette.sse import AppStatus
-from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -21,6 +20,7 @@ from billing_mcp.domain.errors import Unavailable
 from billing_mcp.faces.auth import BearerKey, HostAndOrigin, principal_in, transport_security
 from billing_mcp.faces.loading import AppSource
 from billing_mcp.faces.mcp import build_server
+from billing_mcp.faces.rest.api import build_rest
 from billing_mcp.kernel.principal import Principal
 
 MCP_PATH = "/mcp"
@@ -51,9 +51,10 @@ def build_http_app(app: App) -> ASGIApp:
         max_request_body_size=settings.code_kb * 1024 * _JSON_OVERHEAD + _ENVELOPE_BYTES,
         transport_security=security,
     )
+    api = build_rest(app, mcp.router.lifespan_context)
     # Every request stands for itself, so there is nothing to GET or DELETE.
-    routes = [Route(MCP_PATH, BearerKey(mcp, app), methods=["POST"])]
-    return HostAndOrigin(Starlette(routes=routes, lifespan=mcp.router.lifespan_context), security)
+    api.router.routes.insert(0, Route(MCP_PATH, mcp, methods=["POST"]))
+    return HostAndOrigin(BearerKey(api, app), security)
 
 
 async def serve_http(app: App, listener: socket.socket, *, on_ready: Callable[[], None]) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 from mcp.server.mcpserver import Context, MCPServer
@@ -22,6 +22,7 @@ from pydantic import Field
 
 from billing_mcp import __version__
 from billing_mcp.domain.errors import BillingError, InvalidArgument
+from billing_mcp.faces.asked import asked
 from billing_mcp.faces.loading import AppSource, loading
 from billing_mcp.kernel.answer import Answer, AnswerError
 from billing_mcp.kernel.principal import Principal
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from billing_mcp.app import App
 
 TOOL = "execute"
-
-_ARGUMENTS = {"code": str, "preview": bool, "idempotency_key": str}
-_KINDS = {str: "a string", bool: "true or false"}
 
 Code = Annotated[str, Field(description="A Python script. Its last expression, or a top-level return, is the result.")]
 Preview = Annotated[bool, Field(description="Run it for real, then roll back: returns the exact effects.")]
@@ -103,11 +101,11 @@ class _Server(MCPServer[AppSource]):
         """Refuse arguments that do not exist or are of another kind: `preview="no"` must not end in a change."""
         if name != TOOL:
             return await super().call_tool(name, arguments, context)
-        given = {argument: value for argument, value in arguments.items() if value is not None}
-        problem = _problem_with(given)
-        if problem is not None:
-            return _result(_refused(problem))
-        return await super().call_tool(name, given, context)
+        try:
+            script = asked(arguments, of=TOOL)
+        except InvalidArgument as error:
+            return _result(_refused(error))
+        return await super().call_tool(name, asdict(script), context)
 
     async def get_prompt(
         self,
@@ -117,20 +115,6 @@ class _Server(MCPServer[AppSource]):
     ) -> GetPromptResult | InputRequiredResult:
         """There is none; the SDK would answer that the server failed, and log it so."""
         raise MCPError(INVALID_PARAMS, f"there is no prompt {name[:100]!r}, nor any other")
-
-
-def _problem_with(given: dict[str, Any]) -> InvalidArgument | None:
-    hint = f'It takes {", ".join(_ARGUMENTS)}; for example {{"code": "billing.help()", "preview": true}}.'
-    for name, value in given.items():
-        kind = _ARGUMENTS.get(name)
-        if kind is None:
-            return InvalidArgument(f"{TOOL} has no argument {name[:100]!r}", code="unknown_argument", hint=hint)
-        if type(value) is not kind:
-            message = f"{name} must be {_KINDS[kind]}; got {json.dumps(value)[:100]}"
-            return InvalidArgument(message, field=name, hint=hint)
-    if "code" not in given:
-        return InvalidArgument(f"{TOOL} needs the argument code", code="missing_argument", hint=hint)
-    return None
 
 
 def _add_tool(server: MCPServer[AppSource], registry: Registry, caller: Caller, *, read_only: bool) -> None:

@@ -9,24 +9,47 @@ from typing import Any
 from starlette.responses import Response
 
 from billing_mcp.domain.errors import (
+    ERRORS,
     BillingError,
     Conflict,
+    InsufficientFunds,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    Refused,
     Unauthenticated,
     Unavailable,
 )
 
 _STATUSES: dict[type[BillingError], int] = {
     Unauthenticated: 401,
+    InsufficientFunds: 402,
+    PermissionDenied: 403,
+    NotFound: 404,
+    Refused: 409,
+    InvalidArgument: 422,
     Conflict: 503,
     Unavailable: 503,
 }
 
 
-def problem(error: BillingError, *, status: int | None = None, more: Mapping[str, Any] | None = None) -> Response:
+def status_of(code: str) -> int:
+    """The status of a code."""
+    kind = ERRORS[code]
+    return next((s for k, s in _STATUSES.items() if issubclass(kind, k)), 500)
+
+
+def problem(
+    error: BillingError,
+    *,
+    status: int | None = None,
+    more: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
     """The answer to a request that is refused; `more` are members of its own."""
     status = status or next((s for kind, s in _STATUSES.items() if isinstance(error, kind)), 500)
     body = {"status": status, "code": error.code, "title": error.message, "detail": error.hint, **(more or {})}
-    headers = {}
+    headers = dict(headers or {})
     if status == 401:
         reason = "" if error.code == "key_missing" else f', error="invalid_token", error_description="{error.code}"'
         headers["www-authenticate"] = f'Bearer realm="billing-mcp"{reason}'

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-from billing_mcp.domain.errors import BillingError
+from billing_mcp.domain.errors import ERRORS, BillingError
 from billing_mcp.kernel.invoke import JournalEntry
 
 MAX_CALLS_SHOWN = 50
@@ -77,6 +77,11 @@ class AnswerError(_Part):
         told = {"hint": error.hint, "field": error.field, "amounts": error.amounts}
         return cls(code=error.code, message=error.message, line=line, source=source, **told)
 
+    def as_error(self) -> BillingError:
+        """The error itself, for a face that raises it."""
+        kind = ERRORS[self.code]
+        return kind(self.message, code=self.code, hint=self.hint, field=self.field, amounts=self.amounts)
+
 
 class Answer(_Part):
     """What an execution did and returned."""
@@ -100,7 +105,7 @@ class Answer(_Part):
     def stored(cls, text: str) -> Answer:
         """The answer of an earlier execution, from its JSON text."""
         answer = cls.model_validate_json(text)
-        answer._replayed = True
+        answer._replayed = True  # noqa: SLF001 - of its own class
         return answer
 
     def to_json(self) -> str:

@@ -7,12 +7,14 @@ only slow us down.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import secrets
 from collections.abc import Iterable
 from datetime import datetime
 
+from billing_mcp.domain.clock import Clock
 from billing_mcp.domain.errors import Unauthenticated
 from billing_mcp.domain.ids import new_id
 from billing_mcp.kernel.principal import Permission, Platform, Principal
@@ -55,21 +57,58 @@ def mint_key(
     return text, record
 
 
-async def authenticate(store: Store, text: str, now: datetime) -> Principal | Platform:
-    """Who has a key. Raises Unauthenticated: invalid_key, key_revoked, key_expired."""
-    async with store.read(now) as tx:
-        key = await tx.keys.by_prefix(prefix_of(text))
-    return holder_of(key, text, now)
+class Keyring:
+    """Tells who has a key, by a look at the database each time: a revocation holds from the next request on.
+
+    Keys that are asked for while a look is under way are looked up together, in the next one.
+    """
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._wanted: dict[str, asyncio.Future[Principal | Platform]] = {}
+        self._looking: asyncio.Task[None] | None = None
+
+    async def holder_of(self, text: str) -> Principal | Platform:
+        """Who has a key. Raises Unauthenticated: invalid_key, key_revoked, key_expired."""
+        found = self._wanted.get(text)
+        if found is None:
+            found = self._wanted[text] = asyncio.get_running_loop().create_future()
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look())
+        return await asyncio.shield(found)
+
+    async def _look(self) -> None:
+        try:
+            while self._wanted:
+                wanted, self._wanted = self._wanted, {}
+                await self._find(wanted)
+        finally:
+            self._looking = None
+
+    async def _find(self, wanted: dict[str, asyncio.Future[Principal | Platform]]) -> None:
+        now = self._clock()
+        try:
+            async with self._store.read(now) as tx:
+                records = {text: await tx.keys.by_prefix(_prefix_of(text)) for text in wanted}
+        except Exception as error:  # noqa: BLE001 - whoever asked is told
+            for found in wanted.values():
+                found.set_exception(error)
+            return
+        for text, found in wanted.items():
+            try:
+                found.set_result(_holder_of(records[text], text, now))
+            except Unauthenticated as error:
+                found.set_exception(error)
 
 
-def prefix_of(text: str) -> str:
+def _prefix_of(text: str) -> str:
     """What a key is found by; of what is no key, what finds none."""
     mark, _, rest = text.partition("_")
     return rest.partition("_")[0] if mark in _MARKS.values() else ""
 
 
-def holder_of(key: KeyRecord | None, text: str, now: datetime) -> Principal | Platform:
-    """Who has a key, by the record that its prefix finds. Raises what `authenticate` raises."""
+def _holder_of(key: KeyRecord | None, text: str, now: datetime) -> Principal | Platform:
     matches = hmac.compare_digest(_sha256(text), key.secret_sha256 if key else _NO_SUCH_KEY)
     if key is None or not matches:
         raise Unauthenticated("this is not a key of this server", code="invalid_key", hint=_NEW_KEY)

@@ -43,7 +43,7 @@ async def look(database: str) -> Health:
         snapshots = Snapshots(create_sqlite_reader(url, size=1), size=1)
         try:
             async with snapshots.open() as snapshot:
-                return await snapshot.run(lambda connection: _look(connection, place or ""))
+                return await snapshot.run(lambda reader: _look(reader.connection, place or ""))
         finally:
             await snapshots.close()
     engine = create_writer(url)

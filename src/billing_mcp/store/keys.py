@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Select, insert, select, update
+from sqlalchemy import Select, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing_mcp.domain.clock import from_epoch_us, to_epoch_us
+from billing_mcp.store.snapshot import fetch
 from billing_mcp.store.tables import KeyRow, table
 
 _KEYS = table(KeyRow)
+_KEY = select(_KEYS).where(_KEYS.c.prefix == bindparam("prefix"))
 
 
 KeyKind = Literal["agent", "platform"]
@@ -63,8 +65,8 @@ class Keys:
 
     async def by_prefix(self, prefix: str) -> KeyRecord | None:
         """The key with this prefix."""
-        found = await self._select(select(_KEYS).where(_KEYS.c.prefix == prefix))
-        return found[0] if found else None
+        (rows,) = await fetch(self._connection, _KEY, prefix=prefix)
+        return _record(rows[0]) if rows else None
 
     async def all(self) -> list[KeyRecord]:
         """Every key, oldest first."""
@@ -77,20 +79,21 @@ class Keys:
         return result.rowcount == 1
 
     async def _select(self, statement: Select[Any]) -> list[KeyRecord]:
-        return [
-            KeyRecord(
-                key_id=row.key_id,
-                name=row.name,
-                prefix=row.prefix,
-                secret_sha256=row.secret_sha256,
-                permissions=tuple(json.loads(row.permissions_json)),
-                account_ids=tuple(json.loads(row.account_ids_json)),
-                read_only=row.read_only,
-                created_at=from_epoch_us(row.created_at_us),
-                expires_at=from_epoch_us(row.expires_at_us) if row.expires_at_us else None,
-                revoked_at=from_epoch_us(row.revoked_at_us) if row.revoked_at_us else None,
-                kind=row.kind,
-                default_account_id=row.default_account_id,
-            )
-            for row in await self._connection.execute(statement)
-        ]
+        return [_record(row) for row in await self._connection.execute(statement)]
+
+
+def _record(row: Any) -> KeyRecord:
+    return KeyRecord(
+        key_id=row.key_id,
+        name=row.name,
+        prefix=row.prefix,
+        secret_sha256=row.secret_sha256,
+        permissions=tuple(json.loads(row.permissions_json)),
+        account_ids=tuple(json.loads(row.account_ids_json)),
+        read_only=row.read_only,
+        created_at=from_epoch_us(row.created_at_us),
+        expires_at=from_epoch_us(row.expires_at_us) if row.expires_at_us else None,
+        revoked_at=from_epoch_us(row.revoked_at_us) if row.revoked_at_us else None,
+        kind=row.kind,
+        default_account_id=row.default_account_id,
+    )

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections import namedtuple
+from collections import deque, namedtuple
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, Engine, Executable, QueuePool, Result, Select
+from sqlalchemy import Connection, Engine, Executable, Result, Select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -32,7 +32,7 @@ class Snapshots:
 
     def __init__(self, engine: Engine, *, size: int) -> None:
         self.engine = engine
-        self._pool = cast("QueuePool", engine.pool)
+        self._idle: deque[_Reader] = deque()
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="billing-read")
         self._free = asyncio.Semaphore(size)
         self._closing: set[asyncio.Future[None]] = set()
@@ -51,15 +51,30 @@ class Snapshots:
     @property
     def has_idle(self) -> bool:
         """Whether a connection is open that nobody uses."""
-        return self._pool.checkedin() > 0
+        return bool(self._idle)
 
     async def acquire(self) -> None:
         """Wait for a connection. Raises Conflict when none becomes free."""
+        if not self._free.locked():
+            await self._free.acquire()  # at once, without a timer
+            return
         try:
             async with asyncio.timeout(POOL_WAIT_S):
                 await self._free.acquire()
         except TimeoutError:
             raise busy() from None
+
+    def connect(self) -> _Reader:
+        """A connection that nobody uses. They are kept: the toolkit takes longer to lend one than to read with it."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return _Reader(self.engine.connect())
+
+    def keep(self, reader: _Reader) -> None:
+        """Take a connection back for the next one, its transaction ended."""
+        if reader.end():
+            self._idle.append(reader)
 
     async def run(self, work: Callable[[], T]) -> T:
         """What `work` returns, from a thread."""
@@ -89,8 +104,38 @@ class Snapshots:
     async def close(self) -> None:
         """Give all connections back."""
         await asyncio.gather(*self._closing, return_exceptions=True)
-        await self.run(self.engine.dispose)
+        await self.run(self._close_all)
         self._threads.shutdown()
+
+    def _close_all(self) -> None:
+        while self._idle:
+            self._idle.pop().connection.close()
+        self.engine.dispose()
+
+
+class _Reader:
+    """A connection, and whether it waits for whoever has the file locked."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.driver = cast("sqlite3.Connection", connection.connection.driver_connection)
+        self._patient = True
+
+    def wait(self, *, patient: bool) -> None:
+        """From now on it waits for locks, or does not."""
+        if patient != self._patient:
+            self.driver.execute(f"PRAGMA busy_timeout={LOCK_WAIT_S * 1000 if patient else 0}")
+            self._patient = patient
+
+    def end(self) -> bool:
+        """End its transaction. Whether it can be used again; else it is closed."""
+        try:
+            self.connection.rollback()
+            self.driver.rollback()
+        except (DBAPIError, sqlite3.Error):
+            self.connection.close()
+            return False
+        return True
 
 
 class _Query:
@@ -122,13 +167,13 @@ class Snapshot:
 
     def __init__(self, snapshots: Snapshots) -> None:
         self._snapshots = snapshots
-        self._connection: Connection | None = None
+        self._reader: _Reader | None = None
         self._used = self._closed = False
         self._alone = threading.Lock()  # who was cancelled may have left a statement running
 
     async def execute(self, statement: Executable, parameters: dict[str, Any] | None = None) -> Result[Any]:
         """The rows of a statement, all of them fetched."""
-        return await self.run(lambda connection: connection.execute(statement, parameters or {}).freeze()())
+        return await self.run(lambda reader: reader.connection.execute(statement, parameters or {}).freeze()())
 
     async def fetch(self, statements: tuple[Select[Any], ...], parameters: dict[str, Any]) -> list[Rows]:
         """The rows of several statements that each find a few rows by a key, with the same parameters.
@@ -138,18 +183,10 @@ class Snapshot:
         """
         read = self._reading(statements, parameters)
 
-        def read_without_waiting(connection: Connection) -> list[Rows]:
-            driver = _driver_of(connection)
-            driver.execute("PRAGMA busy_timeout=0")
-            try:
-                return read(connection)
-            finally:
-                driver.execute(f"PRAGMA busy_timeout={LOCK_WAIT_S * 1000}")
-
         await self._take()
-        if self._connection is not None or self._snapshots.has_idle:
+        if self._reader is not None or self._snapshots.has_idle:
             with suppress(DBAPIError):
-                return self._run(read_without_waiting)
+                return self._run(read, patient=False)
         return await self.run(read)
 
     async def fetch_many(self, statements: tuple[Select[Any], ...], parameters: dict[str, Any]) -> list[Rows]:
@@ -158,11 +195,11 @@ class Snapshot:
 
     def _reading(
         self, statements: tuple[Select[Any], ...], parameters: dict[str, Any]
-    ) -> Callable[[Connection], list[Rows]]:
+    ) -> Callable[[_Reader], list[Rows]]:
         queries = [self._snapshots.query(each) for each in statements]
 
-        def read(connection: Connection) -> list[Rows]:
-            driver = _driver_of(connection)
+        def read(reader: _Reader) -> list[Rows]:
+            driver = reader.driver
             try:
                 if not driver.in_transaction:
                     driver.execute("BEGIN")
@@ -172,7 +209,7 @@ class Snapshot:
 
         return read
 
-    async def run(self, work: Callable[[Connection], T]) -> T:
+    async def run(self, work: Callable[[_Reader], T]) -> T:
         """What `work` returns, from a thread."""
         await self._take()
         return await self._snapshots.run(lambda: self._run(work))
@@ -182,13 +219,14 @@ class Snapshot:
             await self._snapshots.acquire()
             self._used = True
 
-    def _run(self, work: Callable[[Connection], T]) -> T:
+    def _run(self, work: Callable[[_Reader], T], *, patient: bool = True) -> T:
         with self._alone:
             if self._closed:
                 raise RuntimeError("the snapshot is closed")
-            if self._connection is None:
-                self._connection = self._snapshots.engine.connect()
-            return work(self._connection)
+            if self._reader is None:
+                self._reader = self._snapshots.connect()
+            self._reader.wait(patient=patient)
+            return work(self._reader)
 
     def close(self) -> None:
         """Give the connection back."""
@@ -204,12 +242,8 @@ class Snapshot:
     def _close(self) -> None:
         with self._alone:
             self._closed = True
-            if self._connection is not None:
-                self._connection.close()
-
-
-def _driver_of(connection: Connection) -> sqlite3.Connection:
-    return cast("sqlite3.Connection", connection.connection.driver_connection)
+            if self._reader is not None:
+                self._snapshots.keep(self._reader)
 
 
 async def fetch(connection: AsyncConnection | Snapshot, *statements: Select[Any], **parameters: Any) -> list[Rows]:

@@ -1,0 +1,1 @@
+"""REST: the billing functions by their routes, scripts, and what describes them."""
