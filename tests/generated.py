@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
+
+from billing_mcp.cli.common import exit_code
+from billing_mcp.domain.error_meanings import MEANINGS, RETRIES
+from billing_mcp.domain.errors import ERRORS, InsufficientFunds
+from billing_mcp.faces.errors_page import INTRODUCTION, sections
 from billing_mcp.faces.mcp import build_stdio_server
+from billing_mcp.faces.problem import problem, status_of
 from billing_mcp.kernel.registry import Operation
 from billing_mcp.operations import REGISTRY
 from billing_mcp.settings import Settings
@@ -22,6 +29,7 @@ from tests.sandbox import corpus
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 NOW = "2026-03-12T10:00:00Z"
+ERRORS_PAGE = ROOT / "docs" / "errors.md"
 TOOLS_LIST = ROOT / "tests" / "faces" / "tools_list.json"
 SERVER = {"command": "billing-mcp", "args": ["serve"]}
 """Found on the client's PATH. No `uvx`: it would run whatever is published under this name."""
@@ -32,6 +40,14 @@ def function_table() -> str:
     rows = ["| Function | Permission | What it does |", "|---|---|---|"]
     rows += [f"| `{_call(o)}` | `{o.permission.value}` | {o.summary} |" for o in REGISTRY.values()]
     return "\n".join(rows)
+
+
+def errors_page() -> str:
+    """What each error means. A heading is a code and nothing else: its anchor is the code."""
+    parts = ["# Errors", INTRODUCTION, f"```json\n{_problem()}\n```", _MORE_ON_ERRORS]
+    for heading, codes in sections().items():
+        parts += [f"## {heading}", *(_error(code) for code in codes)]
+    return "\n\n".join(parts) + "\n"
 
 
 def tools_list() -> str:
@@ -69,6 +85,39 @@ def section(text: str, name: str) -> str:
     return text.partition(f"<!-- {name}: start -->\n")[2].partition(f"\n<!-- {name}: end -->")[0]
 
 
+_MORE_ON_ERRORS = """\
+Amounts such as `shortfall` are exact JSON numbers: read them as decimals, not as binary floats. `ways_to_cover` lists
+what can be done about it today, and by whom: `platform` has a platform's key, `operator` runs the server. More ways may
+be added. What was refused has changed nothing and used up no idempotency key: the `idempotency_key` is the one that
+was sent, and the same request under it works once the wallet covers it. Where there is a `Retry-After`, the same
+request may succeed after as many seconds.
+
+A server shows this under `/errors`. On the command line an error is one line on standard error, and an exit code; in a
+script it is an exception whose text begins with the code."""
+
+
+def _problem() -> str:
+    """How a wallet says over HTTP that it does not cover an amount."""
+    error = InsufficientFunds(
+        "29.00 EUR is due, but only 3.50 is available",
+        hint="Top up at least 25.50 EUR first.",
+        amounts={"free": "3.50", "reserved": "10.00", "shortfall": "25.50"},
+        currency="EUR",
+    )
+    account = "0197c9a0-5a00-7000-8000-000000000001"
+    body = problem(error, idempotency_key="plan-2026-03", account_id=account).body
+    return msgspec.json.format(bytes(body), indent=2).decode()
+
+
+def _error(code: str) -> str:
+    meaning = MEANINGS[code]
+    rows = [f"- **Mend:** {meaning.mend}", f"- **Exit code:** {exit_code(ERRORS[code])}"]
+    if meaning.served:
+        rows.insert(1, f"- **HTTP:** {status_of(code)}")
+        rows.append(f"- **Send again under the same idempotency key?** {RETRIES[meaning.retry]}")
+    return f"### {code}\n\n{meaning.title}. {meaning.meaning}\n\n" + "\n".join(rows)
+
+
 def _cursor_link() -> str:
     """Its https form: GitHub shows no links of other schemes."""
     config = base64.b64encode(_compact(SERVER).encode()).decode()
@@ -102,6 +151,7 @@ def main() -> None:
     readme = with_section(README.read_text("utf-8"), "functions", function_table())
     readme = with_section(readme, "links", install_links())
     README.write_text(with_section(readme, "demo", demo_output()), "utf-8")
+    ERRORS_PAGE.write_text(errors_page(), "utf-8")
     TOOLS_LIST.write_text(tools_list(), "utf-8")
     asyncio.run(corpus.rewrite())
 

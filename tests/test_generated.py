@@ -32,6 +32,10 @@ def test_what_agents_see_of_the_tool_is_reviewed() -> None:
     assert generated.TOOLS_LIST.read_text("utf-8") == generated.tools_list(), REWRITE
 
 
+def test_the_page_about_errors_has_every_code_there_is() -> None:
+    assert generated.ERRORS_PAGE.read_text("utf-8") == generated.errors_page(), REWRITE
+
+
 def test_the_readme_opens_with_one_line_for_the_demo_and_one_for_the_tests() -> None:
     demo, tests = blocks("sh")[:2]
     assert demo.count("\n") == tests.count("\n") == 1

@@ -202,7 +202,7 @@ def test_every_error_code_has_a_documented_exit_code(code: str) -> None:
     documented = {
         "InvalidArgument": 2, "Unauthenticated": 3, "PermissionDenied": 3,
         "NotFound": 3, "Refused": 3, "InsufficientFunds": 3,
-        "LimitExceeded": 3, "Conflict": 4, "Unavailable": 4, "ScriptFailed": 1, "Internal": 1,
+        "LimitExceeded": 3, "Conflict": 4, "RateLimited": 4, "Unavailable": 4, "ScriptFailed": 1, "Internal": 1,
     }  # fmt: skip
 
     assert exit_code(ERRORS[code]) == documented[ERRORS[code].__name__]

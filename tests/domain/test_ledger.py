@@ -119,6 +119,8 @@ def test_money_on_hold_cannot_be_spent() -> None:
     with pytest.raises(InsufficientFunds) as refused:
         post(wallet("3.00", reserved="100.00"), charge("3.01"))
     assert refused.value.code == "insufficient_funds"
+    assert refused.value.amounts == {"free": "3.00", "reserved": "100.00", "shortfall": "0.01"}
+    assert refused.value.currency == "EUR"
 
 
 def test_a_wallet_below_zero_can_be_topped_up_but_not_charged() -> None:

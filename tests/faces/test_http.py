@@ -16,6 +16,7 @@ import pytest_asyncio
 from mcp.shared.exceptions import MCPError
 
 from billing_mcp.demo.history import STORIES
+from billing_mcp.domain.error_meanings import MEANINGS
 from tests.faces.server import (
     ACCOUNT,
     BALANCE,
@@ -116,7 +117,10 @@ async def test_without_a_good_key_there_is_no_service_on_any_address(demo: str, 
         for code, attempts in refused.items():
             for headers in attempts:
                 response = await post(server, **headers)
-                assert (response.status_code, response.json()["code"]) == (401, code), headers
+                body = response.json()
+                assert (response.status_code, body["status"], body["code"]) == (401, 401, code), headers
+                assert (body["type"], body["title"]) == (f"/errors#{code}", MEANINGS[code].title)
+                assert {"detail", "hint"} <= set(body)
                 assert response.headers["www-authenticate"].startswith("Bearer ")
                 assert response.headers["content-type"] == "application/problem+json"
         assert (await post(server, key=good)).status_code == 200

@@ -123,6 +123,8 @@ async def test_a_change_that_the_wallet_cannot_settle_is_refused_and_says_what_i
     assert answer.error is not None
     assert answer.error.message == "9.354839 EUR is due, but only 5.00 is available"
     assert answer.error.hint == "Top up at least 4.354839 EUR first."
+    assert answer.error.amounts == {"free": "5.00", "reserved": "0.00", "shortfall": "4.354839"}
+    assert answer.error.currency == "EUR"
 
 
 @pytest.mark.parametrize("flags", [{}, {"cancel_at_period_end": True}])

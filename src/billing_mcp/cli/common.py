@@ -20,6 +20,7 @@ from billing_mcp.domain.errors import (
     Conflict,
     Internal,
     InvalidArgument,
+    RateLimited,
     ScriptFailed,
     Unavailable,
 )
@@ -93,7 +94,7 @@ def exit_code(kind: type[BillingError]) -> int:
     """The exit code of a kind of error."""
     if issubclass(kind, InvalidArgument):
         return 2
-    if issubclass(kind, Unavailable | Conflict):
+    if issubclass(kind, Unavailable | Conflict | RateLimited):
         return 4
     return 1 if issubclass(kind, ScriptFailed | Internal) else 3
 

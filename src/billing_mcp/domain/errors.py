@@ -1,5 +1,7 @@
 """Owns the errors of the product. Each has a stable `code`; only faces know HTTP statuses.
 
+What each code means to people is in `error_meanings.py`.
+
 BillingError
 ├── InvalidArgument     an argument, script or request is malformed
 ├── Unauthenticated     no key, or none that is good (any more)
@@ -8,6 +10,7 @@ BillingError
 ├── Refused             well-formed and permitted, but the state of the account forbids it
 │   └── InsufficientFunds
 ├── Conflict            another request is in the way; the same one may succeed later
+├── RateLimited         too many requests; the same one may succeed later
 ├── LimitExceeded       a script used more time, memory, calls or output than allowed
 ├── ScriptFailed        the script itself raised an exception
 ├── Unavailable         a part of the system is out of reach or not ready
@@ -22,7 +25,8 @@ from collections.abc import Mapping
 class BillingError(Exception):
     """Something a caller can read: a stable code, what is wrong, and how to mend it.
 
-    `field` names what is wrong of what was sent; `amounts` are those to compute with, as decimal texts.
+    `field` names what is wrong of what was sent; `amounts` are those to compute with, as decimal texts,
+    all of one `currency`.
     """
 
     code = "internal_error"
@@ -35,12 +39,14 @@ class BillingError(Exception):
         hint: str | None = None,
         field: str | None = None,
         amounts: Mapping[str, str] | None = None,
+        currency: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.field = field
         self.amounts = dict(amounts or {})
+        self.currency = currency
         if code is not None:
             self.code = code
         if not isinstance(self, ERRORS[self.code]):
@@ -92,6 +98,12 @@ class Conflict(BillingError):
     code = "conflict"
 
 
+class RateLimited(BillingError):
+    """The caller has made as many requests as it may, for now."""
+
+    code = "rate_limited"
+
+
 class LimitExceeded(BillingError):
     """A script used more than it may."""
 
@@ -120,23 +132,22 @@ ERRORS: dict[str, type[BillingError]] = {
     "invalid_argument": InvalidArgument,
     "account_not_named": InvalidArgument,
     "missing_argument": InvalidArgument,
-    "not_json": InvalidArgument,
-    "unsupported_media_type": InvalidArgument,
-    "method_not_allowed": InvalidArgument,
-    "body_too_large": InvalidArgument,
-    "route_not_found": NotFound,
-    "rate_limited": Conflict,
     "unknown_argument": InvalidArgument,
     "positional_argument": InvalidArgument,
     "unknown_function": InvalidArgument,
+    "body_timeout": InvalidArgument,
+    "body_too_large": InvalidArgument,
     "effective_date_in_past": InvalidArgument,
     "idempotency_key_reused": InvalidArgument,
     "invalid_catalog": InvalidArgument,
     "invalid_database": InvalidArgument,
+    "method_not_allowed": InvalidArgument,
+    "not_json": InvalidArgument,
     "script_too_long": InvalidArgument,
     "syntax_error": InvalidArgument,
     "unreadable_file": InvalidArgument,
     "type_error": InvalidArgument,
+    "unsupported_media_type": InvalidArgument,
     "key_missing": Unauthenticated,
     "invalid_key": Unauthenticated,
     "key_expired": Unauthenticated,
@@ -148,6 +159,7 @@ ERRORS: dict[str, type[BillingError]] = {
     "origin_not_allowed": PermissionDenied,
     "read_only": PermissionDenied,
     "not_found": NotFound,
+    "route_not_found": NotFound,
     "refused": Refused,
     "account_exists": Refused,
     "hold_not_due": Refused,
@@ -171,6 +183,7 @@ ERRORS: dict[str, type[BillingError]] = {
     "database_in_use": Conflict,
     "idempotency_key_in_use": Conflict,
     "server_busy": Conflict,
+    "rate_limited": RateLimited,
     "limit_exceeded": LimitExceeded,
     "call_limit": LimitExceeded,
     "memory_limit": LimitExceeded,

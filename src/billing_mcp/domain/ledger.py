@@ -151,12 +151,12 @@ def decide(wallet: Wallet, posting: Posting, *, now: datetime) -> tuple[Wallet, 
     """
     available, reserved = _moved(posting, wallet)
     if available < 0 and wallet.available_micros + available < 0:
-        shortfall = format_micros(-available - wallet.available_micros)
+        shortfall, free = format_micros(-available - wallet.available_micros), format_micros(wallet.available_micros)
         raise InsufficientFunds(
-            f"{format_micros(-available)} {wallet.currency} is due, "
-            f"but only {format_micros(wallet.available_micros)} is available",
+            f"{format_micros(-available)} {wallet.currency} is due, but only {free} is available",
             hint=f"Top up at least {shortfall} {wallet.currency} first.",
-            amounts={"free": format_micros(wallet.available_micros), "shortfall": shortfall},
+            amounts={"free": free, "reserved": format_micros(wallet.reserved_micros), "shortfall": shortfall},
+            currency=wallet.currency,
         )
     if wallet.total_micros + available + reserved > MAX_TOTAL_MICROS:
         raise Refused(

@@ -70,17 +70,20 @@ class AnswerError(_Part):
     hint: str | None = None
     field: str | None = None
     amounts: dict[str, str] = Field(default_factory=dict)
+    currency: str | None = None
 
     @classmethod
     def of(cls, error: BillingError, *, line: int | None = None, source: str | None = None) -> AnswerError:
         """What an answer tells of an error."""
-        told = {"hint": error.hint, "field": error.field, "amounts": error.amounts}
+        told = {"hint": error.hint, "field": error.field, "amounts": error.amounts, "currency": error.currency}
         return cls(code=error.code, message=error.message, line=line, source=source, **told)
 
     def as_error(self) -> BillingError:
         """The error itself, for a face that raises it."""
         kind = ERRORS[self.code]
-        return kind(self.message, code=self.code, hint=self.hint, field=self.field, amounts=self.amounts)
+        return kind(
+            self.message, code=self.code, hint=self.hint, field=self.field, amounts=self.amounts, currency=self.currency
+        )
 
 
 class Answer(_Part):

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from billing_mcp.app import App
 from billing_mcp.domain.errors import BillingError, InvalidArgument
 from billing_mcp.faces.auth import principal_in
+from billing_mcp.faces.problem import problem
 from billing_mcp.faces.rest.answering import done, encoded, found, links_of
 from billing_mcp.faces.rest.openapi import function_docs
 from billing_mcp.faces.rest.reading import idempotency_key, json_object, query
@@ -125,9 +126,13 @@ async def _execute(
     key = idempotency_key(request)
     answer = await app.call(principal, operation.name, arguments, idempotency_key=key)
     request.scope["billing_mcp.execution_id"] = answer.execution_id
-    if answer.error is not None:
-        raise answer.error.as_error()
-    return done(encoded(answer.result), execution_id=answer.execution_id, replayed=answer.replayed)
+    if answer.error is None:
+        return done(encoded(answer.result), execution_id=answer.execution_id, replayed=answer.replayed)
+    error = answer.error.as_error()
+    if isinstance(error, InvalidArgument):
+        raise error  # and is told in the words of the route
+    more = {"execution_id": answer.execution_id}
+    return problem(error, more=more, idempotency_key=key, account_id=str(arguments.get("account_id", "")))
 
 
 class _Explainer:
