@@ -24,6 +24,7 @@ from billing_mcp.faces.problem import problem, status_of
 from billing_mcp.kernel.registry import Operation
 from billing_mcp.operations import REGISTRY
 from billing_mcp.settings import Settings
+from tests import rest_examples
 from tests.sandbox import corpus
 
 ROOT = Path(__file__).parent.parent
@@ -31,6 +32,8 @@ README = ROOT / "README.md"
 NOW = "2026-03-12T10:00:00Z"
 ERRORS_PAGE = ROOT / "docs" / "errors.md"
 TOOLS_LIST = ROOT / "tests" / "faces" / "tools_list.json"
+OPENAPI = ROOT / "tests" / "faces" / "openapi.json"
+REST_EXAMPLES = ROOT / "src" / "billing_mcp" / "faces" / "rest" / "examples.json"
 SERVER = {"command": "billing-mcp", "args": ["serve"]}
 """Found on the client's PATH. No `uvx`: it would run whatever is published under this name."""
 
@@ -55,6 +58,11 @@ def tools_list() -> str:
     (tool,) = asyncio.run(build_stdio_server(Settings(database="unused.db")).list_tools())
     seen = json.loads(tool.model_dump_json(by_alias=True, exclude_none=True))
     return json.dumps(seen, indent=2, ensure_ascii=False) + "\n"
+
+
+def openapi() -> str:
+    """What a client of REST sees."""
+    return asyncio.run(rest_examples.document())
 
 
 def demo_output() -> str:
@@ -153,6 +161,8 @@ def main() -> None:
     README.write_text(with_section(readme, "demo", demo_output()), "utf-8")
     ERRORS_PAGE.write_text(errors_page(), "utf-8")
     TOOLS_LIST.write_text(tools_list(), "utf-8")
+    REST_EXAMPLES.write_text(asyncio.run(rest_examples.recorded(NOW)), "utf-8")
+    OPENAPI.write_text(openapi(), "utf-8")
     asyncio.run(corpus.rewrite())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import re
@@ -10,7 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from billing_mcp import __version__
 from billing_mcp.settings import Settings
-from tests import generated
+from tests import generated, rest_examples
 
 README = generated.README.read_text("utf-8")
 REWRITE = "review the change, then run: python -m tests.generated"
@@ -30,6 +31,14 @@ def test_the_readme_shows_what_the_demo_prints() -> None:
 
 def test_what_agents_see_of_the_tool_is_reviewed() -> None:
     assert generated.TOOLS_LIST.read_text("utf-8") == generated.tools_list(), REWRITE
+
+
+def test_what_clients_of_rest_see_is_reviewed() -> None:
+    assert generated.OPENAPI.read_text("utf-8") == generated.openapi(), REWRITE
+
+
+def test_the_examples_of_rest_are_what_the_demo_is_answered() -> None:
+    assert generated.REST_EXAMPLES.read_text("utf-8") == asyncio.run(rest_examples.recorded(generated.NOW)), REWRITE
 
 
 def test_the_page_about_errors_has_every_code_there_is() -> None:

@@ -16,7 +16,8 @@ from starlette.responses import Response
 from billing_mcp import __version__
 from billing_mcp.app import App
 from billing_mcp.domain.errors import BillingError, Internal, InvalidArgument, NotFound
-from billing_mcp.faces.problem import problem
+from billing_mcp.faces.errors_page import errors_page
+from billing_mcp.faces.problem import ERRORS_PATH, problem
 from billing_mcp.faces.rest.executions import add_executions
 from billing_mcp.faces.rest.functions import add_functions
 from billing_mcp.faces.rest.openapi import describe
@@ -45,6 +46,7 @@ def build_rest(app: App, lifespan: Lifespan) -> FastAPI:
     )
     add_functions(api, app, REGISTRY.without_writes() if app.settings.read_only else REGISTRY)
     add_executions(api, app)
+    api.add_route(ERRORS_PATH, errors_page, include_in_schema=False)
     document: dict[str, Any] = {}
 
     def openapi() -> dict[str, Any]:
