@@ -19,13 +19,12 @@ async def balance() -> dict[str, float | str]:
 
 
 def main() -> None:
-    """Serve on a free port, and print it."""
+    """Serve on a free port, and say which."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
-    sys.stdout.write(f"{listener.getsockname()[1]}\n")
-    sys.stdout.flush()
+    sys.stderr.write(f"port {listener.getsockname()[1]}\n")
+    sys.stderr.flush()
     config = uvicorn.Config(app, access_log=False, log_config=None, server_header=False, ws="none")
-    with_uvloop = uvloop.new_event_loop()
-    with_uvloop.run_until_complete(uvicorn.Server(config).serve(sockets=[listener]))
+    uvloop.run(uvicorn.Server(config).serve(sockets=[listener]))
 
 
 if __name__ == "__main__":
