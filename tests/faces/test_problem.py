@@ -13,7 +13,9 @@ from typing import Any
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -167,7 +169,7 @@ async def test_the_error_of_an_answer_reads_as_the_error_itself_with_its_line() 
     [
         ("999999999999.999998", "0.000001", "1999999999999.999997"),
         ("0.000000", "999999999999.999999", "999999999999.999999"),
-        ("0.10", "0.000000", "0.30"),
+        ("0.10", "7.00", "0.30"),
         ("0.000001", "0.000001", "0.000003"),
         ("-5.00", "1.00", "0.01"),
     ],
@@ -180,7 +182,7 @@ async def test_what_is_missing_is_exact_to_the_micro(available: str, reserved: s
     assert (body["shortfall"], body["free"], body["reserved"]) == (shortfall, Decimal(available), Decimal(reserved))
     assert isinstance(body["shortfall"], Decimal)
     assert (body["currency"], body["status"]) == ("EUR", 402)
-    assert body["ways_to_cover"][0]["amount"] == shortfall
+    assert [way["amount"] for way in body["ways_to_cover"]] == [shortfall] * 2 + [min(shortfall, Decimal(reserved))]
 
 
 async def test_numbers_are_written_out_without_exponents_or_quotes() -> None:
@@ -304,6 +306,26 @@ async def test_no_header_can_be_smuggled_in(text: str) -> None:
     for _, value in response.raw_headers:
         assert re.fullmatch(rb"[ -~]*", value)
     assert "set-cookie" not in (await sent(response)).headers
+
+
+async def test_a_problem_that_a_framework_sends_knows_its_request_too() -> None:
+    app = FastAPI()
+
+    @app.exception_handler(BillingError)
+    async def explain(_request: Request, error: BillingError) -> Response:
+        return problem(error)
+
+    @app.get("/")
+    def refuse() -> None:
+        raise NotFound("no")
+
+    async def outermost(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, REQUEST_ID: "req-2", PUBLIC_URL: "https://billing.example"}, receive, send)
+
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=outermost), base_url="http://server") as client:
+        body = (await client.get("/")).json()
+
+    assert (body["request_id"], body["type"]) == ("req-2", "https://billing.example/errors#not_found")
 
 
 async def test_an_id_of_a_request_is_text_like_any_other() -> None:
