@@ -1,0 +1,206 @@
+"""One server on one database, with credentials of every kind, and the faces to ask it through."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from httpx2 import Client, Response
+from typer.testing import CliRunner
+
+from billing_mcp.app import App
+from billing_mcp.cli.main import app as command_line
+from billing_mcp.demo.history import STORIES, seed_demo
+from billing_mcp.faces.rest.functions import places
+from billing_mcp.kernel.principal import Permission
+from billing_mcp.kernel.registry import Operation
+from billing_mcp.operations import REGISTRY
+from billing_mcp.operations.platform import make_agent_key, make_platform_key, open_account, receive_payment
+from billing_mcp.settings import Settings
+from billing_mcp.store.store import Transaction
+
+NOW = datetime(2026, 3, 12, 10, 0, tzinfo=UTC)
+READ, OTHERS = STORIES[0].account_id, STORIES[1].account_id
+CREDENTIALS = ("viewer", "manager", "read-only", "other account's", "platform", "expired", "revoked", "none")
+FACES = ("mcp", "rest", "executions", "cli")
+PLAN = "smtp_per_mailbox"
+ARGUMENTS = {"billing.plan.change": {"plan_id": "smtp_per_proxy"}}
+WRITING = [operation for operation in REGISTRY.values() if operation.writes]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A result, or the code of a refusal."""
+
+    result: Any = None
+    refused: str | None = None
+
+
+def account_of(operation: Operation, face: str) -> str:
+    """Who only reads asks of one account. Who changes something does so on one of the face's own, all in one state."""
+    if not operation.writes:
+        return READ
+    number = 1000 + 10 * WRITING.index(operation) + FACES.index(face)
+    return f"0190c0de-0000-7000-8000-{number:012d}"
+
+
+@dataclass(frozen=True)
+class House:
+    """A server that runs, and who may ask it."""
+
+    database: str
+    keys: dict[str, str]
+    clients: dict[str, Client]
+    """For each credential one that brings it."""
+
+    def ask(self, face: str, credential: str, operation: Operation) -> Outcome:
+        """Call a function over a face, with a credential."""
+        ask: dict[str, Callable[[str, Operation, dict[str, Any]], Outcome]] = {
+            "mcp": self._mcp,
+            "rest": self._rest,
+            "executions": self._executions,
+            "cli": self._cli,
+        }
+        arguments = {"account_id": account_of(operation, face), **ARGUMENTS.get(operation.name, {})}
+        return ask[face](credential, operation, arguments)
+
+    def own(self, credential: str, operation: Operation) -> Outcome:
+        """Call a function over REST, for the account that the credential means."""
+        (place,) = [place for place in places(REGISTRY) if place.operation is operation and place.own]
+        return _of_rest(self.clients[credential].request(place.method, place.path))
+
+    def _mcp(self, credential: str, operation: Operation, arguments: dict[str, Any]) -> Outcome:
+        params = {"name": "execute", "arguments": {"code": _script(operation, arguments)}}
+        response = self.clients[credential].post(
+            "/mcp",
+            json={"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params},
+            headers={"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-11-25"},
+        )
+        if response.status_code != 200:
+            return _of_rest(response)
+        return _of_answer(response.json()["result"]["structuredContent"])
+
+    def _rest(self, credential: str, operation: Operation, arguments: dict[str, Any]) -> Outcome:
+        (place,) = [place for place in places(REGISTRY) if place.operation is operation and not place.own]
+        path = place.path.format(**arguments)
+        body = {name: value for name, value in arguments.items() if name != "account_id"} or None
+        return _of_rest(self.clients[credential].request(place.method, path, json=body))
+
+    def _executions(self, credential: str, operation: Operation, arguments: dict[str, Any]) -> Outcome:
+        response = self.clients[credential].post("/v1/executions", json={"code": _script(operation, arguments)})
+        return _of_rest(response) if response.status_code != 200 else _of_answer(response.json())
+
+    def _cli(self, credential: str, operation: Operation, arguments: dict[str, Any]) -> Outcome:
+        given = [f"{name}={value}" for name, value in arguments.items()]
+        env = {"BILLING_MCP_NOW": NOW.isoformat(), "BILLING_MCP_KEY": self.keys.get(credential)}
+        command = ["call", operation.name, *given, "--json", "--database", self.database]
+        done = CliRunner().invoke(command_line, command, env=env)
+        if done.stdout:
+            return _of_answer(json.loads(done.stdout))
+        code = re.match(r"error (\w+): ", done.stderr)
+        assert code, done
+        return Outcome(refused=code[1])
+
+
+@contextmanager
+def housed(folder: Path) -> Iterator[House]:
+    """A server for the block."""
+    database = str(folder / "billing.db")
+    keys = asyncio.run(_furnish(database))
+    command = ["serve", "--transport", "http", "--port", "0", "--json-response", "--database", database]
+    env = dict(os.environ) | {"BILLING_MCP_NOW": NOW.isoformat(), "BILLING_MCP_RATE_LIMIT": ""}
+    with subprocess.Popen(
+        [sys.executable, "-m", "billing_mcp", *command], stderr=subprocess.PIPE, text=True, env=env
+    ) as process:
+        assert process.stderr is not None
+        line = ""
+        while "Serving agents on" not in line:
+            line = process.stderr.readline()
+            assert line, "the server has ended"
+        try:
+            with ExitStack() as stack:
+                url = line.split()[3].removesuffix("/mcp")
+                clients = {name: stack.enter_context(_client(url, keys.get(name))) for name in CREDENTIALS}
+                yield House(database, keys, clients)
+        finally:
+            process.terminate()
+            process.communicate()
+
+
+def _client(url: str, key: str | None) -> Client:
+    return Client(base_url=url, headers={"Authorization": f"Bearer {key}"} if key else {}, timeout=60)
+
+
+async def _furnish(database: str) -> dict[str, str]:
+    """Accounts, and a key of each kind."""
+    moment = [NOW - timedelta(days=3)]
+    async with App.open(Settings(database=database, workers=1), clock=lambda: moment[0]) as app:
+        await seed_demo(app.store, NOW)
+        mine = [READ]
+        for operation in WRITING:
+            for face in FACES:
+                mine.append(account_of(operation, face))
+                await _open(app, operation, mine[-1])
+        async with app.store.write(moment[0]) as tx:
+            keys = await _keys(tx, mine)
+            await tx.keys.revoke(keys["revoked"].split("_")[1], moment[0])
+    return keys
+
+
+async def _keys(tx: Transaction, mine: list[str]) -> dict[str, str]:
+    both, soon = list(Permission), tx.now + timedelta(days=1)
+    granted: dict[str, dict[str, Any]] = {
+        "viewer": {"permissions": [Permission.VIEW]},
+        "manager": {},
+        "read-only": {"read_only": True},
+        "other account's": {"account_ids": [OTHERS], "default_account_id": OTHERS},
+        "expired": {"expires_at": soon},
+        "revoked": {},
+    }
+    usual: dict[str, Any] = {"account_ids": mine, "permissions": both, "default_account_id": READ}
+    keys = {name: (await make_agent_key(tx, name, **usual | more))[0] for name, more in granted.items()}
+    keys["platform"], _ = await make_platform_key(tx, "platform")
+    return keys
+
+
+async def _open(app: App, operation: Operation, account_id: str) -> None:
+    """An account with money and a plan; where there must be something to undo, with a change that is pending."""
+    owner = await app.local_principal()
+    async with app.store.write(app.clock()) as tx:
+        await open_account(tx, account_id, f"Account {account_id[-4:]}", "EUR")
+        await receive_payment(tx, account_id, 100_000_000, provider="test")
+    changes = [{"plan_id": PLAN}]
+    if operation.name == "billing.plan.resume":
+        changes.append({"plan_id": "smtp_per_proxy", "effective_date": "2026-04-09"})
+    for change in changes:
+        answer = await app.call(owner, "billing.plan.change", {"account_id": account_id, **change})
+        assert answer.error is None, answer.error
+
+
+def _script(operation: Operation, arguments: dict[str, Any]) -> str:
+    return f"{operation.name}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
+
+
+def _of_answer(answer: dict[str, Any]) -> Outcome:
+    error = answer.get("error")
+    return Outcome(refused=error["code"]) if error else Outcome(result=answer.get("result"))
+
+
+def _of_rest(response: Response) -> Outcome:
+    """An exact number is compared as a script has it: as its text."""
+    body = json.loads(response.text, parse_float=str)
+    if response.status_code == 200:
+        return Outcome(result=body)
+    assert response.headers["content-type"] == "application/problem+json"
+    assert body["status"] == response.status_code
+    return Outcome(refused=body["code"])
