@@ -18,9 +18,11 @@ from starlette.types import ASGIApp
 
 from billing_mcp.app import App
 from billing_mcp.domain.errors import Unavailable
-from billing_mcp.faces.auth import BearerKey, HostAndOrigin, principal_in, transport_security
+from billing_mcp.faces.auth import HostAndOrigin, SignIn, principal_in, transport_security
 from billing_mcp.faces.loading import AppSource
 from billing_mcp.faces.mcp import build_server
+from billing_mcp.faces.metadata import metadata_routes
+from billing_mcp.faces.tokens import TokenVerifier
 from billing_mcp.kernel.principal import Principal
 
 MCP_PATH = "/mcp"
@@ -52,8 +54,10 @@ def build_http_app(app: App) -> ASGIApp:
         transport_security=security,
     )
     # Every request stands for itself, so there is nothing to GET or DELETE.
-    routes = [Route(MCP_PATH, BearerKey(mcp, app), methods=["POST"])]
-    return HostAndOrigin(Starlette(routes=routes, lifespan=mcp.router.lifespan_context), security)
+    routes = [Route(MCP_PATH, mcp, methods=["POST"]), *metadata_routes(settings)]
+    served = Starlette(routes=routes, lifespan=mcp.router.lifespan_context)
+    verifier = TokenVerifier(settings, app.clock) if settings.oauth_issuer else None
+    return HostAndOrigin(SignIn(served, app, verifier, settings), security)
 
 
 async def serve_http(app: App, listener: socket.socket, *, on_ready: Callable[[], None]) -> None:

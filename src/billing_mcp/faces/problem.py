@@ -22,19 +22,25 @@ _STATUSES: dict[type[BillingError], int] = {
 }
 
 
-def problem(error: BillingError, *, status: int | None = None, more: Mapping[str, Any] | None = None) -> Response:
-    """The answer to a request that is refused; `more` are members of its own."""
+def problem(
+    error: BillingError,
+    *,
+    status: int | None = None,
+    more: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The answer to a request that is refused; `more` are members, and `headers` headers, of its own."""
     status = status or next((s for kind, s in _STATUSES.items() if isinstance(error, kind)), 500)
     body = {"status": status, "code": error.code, "title": error.message, "detail": error.hint, **(more or {})}
-    headers = {}
+    own = {}
     if status == 401:
         reason = "" if error.code == "key_missing" else f', error="invalid_token", error_description="{error.code}"'
-        headers["www-authenticate"] = f'Bearer realm="billing-mcp"{reason}'
+        own["www-authenticate"] = f'Bearer realm="billing-mcp"{reason}'
     if status == 503:
-        headers["retry-after"] = "1"
+        own["retry-after"] = "1"
     return Response(
         json.dumps({name: value for name, value in body.items() if value is not None}),
         status_code=status,
-        headers=headers,
+        headers={**own, **(headers or {})},
         media_type="application/problem+json",
     )
