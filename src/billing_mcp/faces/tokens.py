@@ -102,7 +102,7 @@ class TokenVerifier:
         try:
             header = get_unverified_header(token)
         except PyJWTError:
-            raise _invalid("it is no JSON Web Token") from None
+            raise _invalid("it is no JSON Web Token that can be read here") from None
         key_id, kind = header.get("kid"), header.get("typ", "JWT")
         if header.get("alg") not in self._algorithms:
             raise _invalid("its algorithm is not one of those that are taken here")
