@@ -50,6 +50,9 @@ def test_every_setting_is_read_from_its_environment_variable(monkeypatch: pytest
         "memory_mb": "9", "calls": "8", "code_kb": "7", "output_kb": "6", "result_chars": "555", "workers": "4",
         "host": "10.0.0.1", "port": "1234", "allowed_hosts": "a,b", "allowed_origins": "c", "json_response": "true",
         "jail": "require", "scripts_per_worker": "1", "postings_waiting": "77",
+        "public_url": "https://Billing.example.com/", "oauth_issuer": "https://id.example.com/realm/",
+        "oauth_jwks_url": "https://id.example.com/keys", "oauth_audience": "a, b", "oauth_algorithms": "PS256,ES384",
+        "oauth_account_claim": "x", "oauth_default_account_claim": "y", "oauth_refresh_s": "60",
     }  # fmt: skip
     assert set(given) == set(Settings.model_fields)
     for name, value in given.items():

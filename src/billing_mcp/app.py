@@ -68,7 +68,7 @@ class App:
             except Unauthenticated as error:
                 error.hint = f"Check BILLING_MCP_KEY. {error.hint}"
                 raise
-        return self._within_settings(Principal(LOCAL_PRINCIPAL, frozenset(Permission)))
+        return self.within_settings(Principal(LOCAL_PRINCIPAL, frozenset(Permission)))
 
     async def principal_of(self, key: str) -> Principal:
         """The principal of a key, looked up every time: a revocation holds from the next call on.
@@ -82,23 +82,19 @@ class App:
                 code="platform_credential",
                 hint="Use an agent's key, which is granted accounts: billing-mcp keys create NAME --account ACCOUNT_ID",
             )
-        return self._within_settings(found)
+        return self.within_settings(found)
 
     async def platform_of(self, key: str) -> Platform:
         """The platform, by one of its keys. Raises Unauthenticated, and PermissionDenied for an agent's credential."""
         found = await self._holder_of(key)
         if isinstance(found, Principal):
-            raise PermissionDenied(
-                "an agent's credential does not act for the platform",
-                code="agent_credential",
-                hint="Use a platform key: billing-mcp keys create NAME --platform",
-            )
+            raise not_the_platform()
         return found
 
     async def _holder_of(self, key: str) -> Principal | Platform:
         return await self._keyring.holder_of(key)
 
-    def _within_settings(self, principal: Principal) -> Principal:
+    def within_settings(self, principal: Principal) -> Principal:
         """No key can do more than the server as a whole."""
         granted = principal.permissions & parse_permissions(self.settings.permissions)
         return replace(principal, permissions=granted, read_only=principal.read_only or self.settings.read_only)
@@ -142,6 +138,15 @@ class App:
     async def _accounts(self) -> list[AccountRecord]:
         async with self.store.read(self.clock()) as tx:
             return await tx.accounts.all()
+
+
+def not_the_platform() -> PermissionDenied:
+    """Why an agent's credential, be it a key or a token, is refused where the platform acts."""
+    return PermissionDenied(
+        "an agent's credential does not act for the platform",
+        code="agent_credential",
+        hint="Use a platform key: billing-mcp keys create NAME --platform",
+    )
 
 
 def _storable(text: str) -> str:

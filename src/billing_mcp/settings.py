@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from billing_mcp.domain.errors import Unavailable
@@ -15,6 +16,12 @@ from billing_mcp.kernel.limits import JailMode, Limits, SandboxLimits
 from billing_mcp.kernel.principal import Permission
 
 _EARLIEST_YEAR, _LATEST_YEAR = 1970, 2200
+
+RESOURCE_PATHS = ("", "/mcp", "/v1")
+"""What is a protected resource of its own, below the public URL: a token may be for one of them, or for all."""
+
+SIGNATURES = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+"""Algorithms whose keys can be published. With a shared secret whoever verifies tokens could make them."""
 
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 
@@ -44,6 +51,47 @@ def _permissions(text: str) -> str:
     return text
 
 
+def _https(text: str) -> str:
+    try:
+        url = urlsplit(text)
+        bare = not (url.username or url.password or url.fragment) and (url.port or 443) > 0
+    except ValueError:
+        raise ValueError("it is no URL") from None
+    plain = text.isascii() and text.isprintable() and not set(text) & set('"\\ ')
+    if text and not (url.scheme == "https" and url.hostname and bare and plain):
+        raise ValueError("it must be a URL that begins with https:// and has no user, password or fragment")
+    return text
+
+
+def _origin(text: str) -> str:
+    url = urlsplit(_https(text))
+    if url.path not in ("", "/") or url.query:
+        raise ValueError("it must be a scheme and a host alone, such as https://billing.example.com")
+    return text.rstrip("/").lower()
+
+
+def _with_issuer(text: str, info: ValidationInfo) -> str:
+    if text and not info.data.get("oauth_issuer", "?"):
+        raise ValueError("alone it means nothing: set BILLING_MCP_OAUTH_ISSUER, too")
+    return _https(text)
+
+
+def _needed_for_oauth(text: str, info: ValidationInfo) -> str:
+    if not text and info.data.get("oauth_issuer"):
+        raise ValueError("it is needed because BILLING_MCP_OAUTH_ISSUER is set")
+    return text
+
+
+_NeededForOAuth = AfterValidator(_needed_for_oauth)
+
+
+def _signatures(text: str) -> str:
+    wrong = [name for name in parse_list(text) if name not in SIGNATURES]
+    if wrong or not parse_list(text):
+        raise ValueError(f"only these can be chosen: {', '.join(SIGNATURES)}")
+    return text
+
+
 def _utc(moment: datetime) -> datetime:
     if not _EARLIEST_YEAR <= moment.year <= _LATEST_YEAR:
         raise ValueError(f"the year must be {_EARLIEST_YEAR} to {_LATEST_YEAR}")
@@ -68,6 +116,18 @@ class Settings(BaseSettings):
     allowed_origins: str = ""
     json_response: bool = False
 
+    oauth_issuer: Annotated[str, AfterValidator(_https)] = ""
+    """The authorization server whose tokens are good. Blank: only our own keys are."""
+    public_url: Annotated[str, AfterValidator(_origin), _NeededForOAuth] = Field("", validate_default=True)
+    """Where clients reach us; it names us to the authorization server, too."""
+    oauth_jwks_url: Annotated[str, AfterValidator(_with_issuer), _NeededForOAuth] = Field("", validate_default=True)
+    oauth_audience: str = ""
+    oauth_algorithms: Annotated[str, AfterValidator(_signatures)] = "RS256,ES256"
+    oauth_account_claim: str = Field("billing_accounts", min_length=1)
+    oauth_default_account_claim: str = Field("billing_default_account", min_length=1)
+    oauth_refresh_s: Seconds = 300
+    """How long keys of the authorization server are used before they are fetched again."""
+
     execution_s: Seconds = 5.0
     wall_s: Seconds = 15.0
     wall_after_write_s: Seconds = 1.0
@@ -81,6 +141,17 @@ class Settings(BaseSettings):
     scripts_per_worker: int | None = Field(None, ge=1)
     jail: JailMode = JailMode.AUTO
     postings_waiting: int = Field(10_000, ge=1, le=1_000_000)
+
+    def audiences(self) -> list[str]:
+        """What a token may be for: the public URL, or what is below it, unless others are named."""
+        given = parse_list(self.oauth_audience)
+        # A URL without a path is written with and without a slash; some clients ask for one, some for the other.
+        return given or [f"{self.public_url}/", *(self.public_url + path for path in RESOURCE_PATHS)]
+
+    def scopes(self) -> list[Permission]:
+        """The permissions that agents can have here at all."""
+        granted = parse_permissions(self.permissions)
+        return [p for p in Permission if p in granted and not (self.read_only and p is not Permission.VIEW)]
 
     def limits(self) -> Limits:
         """The limits of an execution."""

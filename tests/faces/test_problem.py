@@ -31,7 +31,6 @@ from billing_mcp.domain.errors import (
     Internal,
     InvalidArgument,
     NotFound,
-    PermissionDenied,
     RateLimited,
     Refused,
     Unauthenticated,
@@ -245,18 +244,6 @@ async def test_who_is_in_the_way_of_itself_waits_a_second_and_a_limit_says_how_l
     assert limited.headers["ratelimit-reset"] == "17"
     for code in transient:
         assert "retry-after" in (await sent(problem(error_with(code)))).headers
-
-
-async def test_who_is_not_known_is_told_how_to_say_who_it_is() -> None:
-    missing = await sent(problem(Unauthenticated("no key")))
-    expired = await sent(problem(Unauthenticated("too late", code="key_expired")))
-    other = await sent(problem(Unauthenticated("no"), headers={"WWW-Authenticate": 'Bearer realm="other"'}))
-    allowed = await sent(problem(PermissionDenied("no")))
-
-    assert missing.headers["www-authenticate"] == 'Bearer realm="billing-mcp"'
-    assert 'error="invalid_token", error_description="key_expired"' in expired.headers["www-authenticate"]
-    assert other.headers.get_list("www-authenticate") == ['Bearer realm="other"']
-    assert "www-authenticate" not in allowed.headers
 
 
 def raised(error: BillingError, cause: str) -> BillingError:

@@ -72,6 +72,15 @@ def serve(
             rich_help_panel=_HTTP,
         ),
     ] = None,
+    public_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="BILLING_MCP_PUBLIC_URL",
+            metavar="URL",
+            help="Where clients reach us, such as https://billing.example.com.",
+            rich_help_panel=_HTTP,
+        ),
+    ] = None,
     json_response: Annotated[
         bool | None, typer.Option("--json-response", help="Answer in plain JSON, not in SSE.", rich_help_panel=_HTTP)
     ] = None,
@@ -80,10 +89,17 @@ def serve(
     """Serve agents over MCP.
 
     On standard input and output the agent is the key in BILLING_MCP_KEY; without one, it is you, on
-    all accounts of the database. Over HTTP every request must bring a key of its own:
-    billing-mcp keys create.
+    all accounts of the database. Over HTTP every request must bring a key of its own (billing-mcp
+    keys create), or a token of the authorization server that BILLING_MCP_OAUTH_ISSUER names; that
+    needs --public-url and BILLING_MCP_OAUTH_JWKS_URL, too.
     """
-    options = {"host": host, "port": port, "allowed_hosts": allowed_hosts, "allowed_origins": allowed_origins}
+    options = {
+        "host": host,
+        "port": port,
+        "allowed_hosts": allowed_hosts,
+        "allowed_origins": allowed_origins,
+        "public_url": public_url,
+    }
 
     async def work() -> None:
         settings = settings_with(
@@ -137,12 +153,14 @@ async def _remarks(billing: App) -> list[str]:
     remarks = []
     async with billing.store.read(now) as tx:
         keys = await tx.keys.all()
-    if not any(key.revoked_at is None and (key.expires_at is None or key.expires_at > now) for key in keys):
+    if not settings.oauth_issuer and not any(
+        key.revoked_at is None and (key.expires_at is None or key.expires_at > now) for key in keys
+    ):
         remarks.append("Nobody has a key yet: billing-mcp keys create NAME --account ACCOUNT_ID")
     if settings.key is not None:
         remarks.append("BILLING_MCP_KEY is for standard input and output: here every request brings its own.")
     if settings.host not in ("127.0.0.1", "localhost", "::1"):
         remarks.append("This is plain HTTP beyond your machine: put a proxy with TLS in front of it.")
-        if not settings.allowed_hosts:
+        if not (settings.allowed_hosts or settings.public_url):
             remarks.append("Clients reach it only by that address, or by localhost: name others with --allowed-hosts.")
     return remarks

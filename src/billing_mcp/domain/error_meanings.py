@@ -98,6 +98,11 @@ MEANINGS: dict[str, Meaning] = {
         "Send the same again shortly.",
         retry="unchanged",
     ),
+    "credential_in_query": Meaning(
+        "Credential in the URL",
+        "A credential was sent in the URL, where logs and histories keep it.",
+        "Revoke it, and send its successor as the header `Authorization: Bearer …`.",
+    ),
     "currency_mismatch": Meaning(
         "Currency mismatch",
         "The plan is priced in another currency than the account's wallet is in.",
@@ -205,6 +210,17 @@ MEANINGS: dict[str, Meaning] = {
         "The key is none of this server.",
         "Check that it was copied whole, or have a new one made.",
     ),
+    "invalid_token": Meaning(
+        "Invalid token",
+        "The token's signature, issuer, audience or form is not good here.",
+        "Get another from the authorization server, for this server.",
+    ),
+    "issuer_unavailable": Meaning(
+        "Issuer unavailable",
+        "The authorization server's keys cannot be fetched, so no token can be checked. Nothing was changed.",
+        "Send the same again shortly.",
+        retry="unchanged",
+    ),
     "jail_unavailable": Meaning(
         "Jail unavailable",
         "Workers must be jailed by the settings, and this machine does not let them be.",
@@ -245,6 +261,11 @@ MEANINGS: dict[str, Meaning] = {
         "Missing argument",
         "The call lacks an argument that it needs.",
         "Give the argument that is named.",
+    ),
+    "no_account_granted": Meaning(
+        "No account granted",
+        "The token grants no account, or its default is none of those that it grants.",
+        "Have the authorization server put the accounts into the token.",
     ),
     "no_plan": Meaning(
         "No plan",
@@ -381,6 +402,11 @@ MEANINGS: dict[str, Meaning] = {
         "Too much time",
         "The script takes longer than one script may.",
         "Do less in one script.",
+    ),
+    "token_expired": Meaning(
+        "Token expired",
+        "The token was good until a moment that has passed.",
+        "Get another from the authorization server.",
     ),
     "type_error": Meaning(
         "Type error",

@@ -17,10 +17,12 @@ from starlette.types import ASGIApp
 
 from billing_mcp.app import App
 from billing_mcp.domain.errors import Unavailable
-from billing_mcp.faces.auth import BearerKey, HostAndOrigin, principal_in, transport_security
+from billing_mcp.faces.auth import HostAndOrigin, SignIn, principal_in, transport_security
 from billing_mcp.faces.loading import AppSource
 from billing_mcp.faces.mcp import build_server
+from billing_mcp.faces.metadata import metadata_routes
 from billing_mcp.faces.rest.api import build_rest
+from billing_mcp.faces.tokens import TokenVerifier
 from billing_mcp.kernel.principal import Principal
 
 MCP_PATH = "/mcp"
@@ -53,8 +55,9 @@ def build_http_app(app: App) -> ASGIApp:
     )
     api = build_rest(app, mcp.router.lifespan_context)
     # Every request stands for itself, so there is nothing to GET or DELETE.
-    api.router.routes.insert(0, Route(MCP_PATH, mcp, methods=["POST"]))
-    return HostAndOrigin(BearerKey(api, app), security)
+    api.router.routes[:0] = [Route(MCP_PATH, mcp, methods=["POST"]), *metadata_routes(settings)]
+    verifier = TokenVerifier(settings, app.clock) if settings.oauth_issuer else None
+    return HostAndOrigin(SignIn(api, app, verifier, settings), security)
 
 
 async def serve_http(app: App, listener: socket.socket, *, on_ready: Callable[[], None]) -> None:

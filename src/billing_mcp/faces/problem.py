@@ -50,7 +50,7 @@ class Status:
 
 
 STATUSES: dict[int, Status] = {
-    400: Status("The request cannot be read", ("account_not_named", "not_json", "syntax_error")),
+    400: Status("The request cannot be read", ("account_not_named", "credential_in_query", "not_json", "syntax_error")),
     401: Status("Nobody knows who is calling", (Unauthenticated,)),
     402: Status("The wallet does not cover it", ("insufficient_funds",)),
     403: Status("The caller may not do this", (PermissionDenied,)),
@@ -69,7 +69,7 @@ STATUSES: dict[int, Status] = {
 """Every status that an error can have. A code that is named here has its own, any other that of its class."""
 
 _STATUS_OF = {each: number for number, status in STATUSES.items() for each in status.errors}
-_RETRY_AFTER_S = {"database_unavailable": 5, "outcome_unknown": 5, "unavailable": 5}
+_RETRY_AFTER_S = {"database_unavailable": 5, "issuer_unavailable": 5, "outcome_unknown": 5, "unavailable": 5}
 _RETRY_STATUSES = frozenset({409, 429, 503})
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -162,9 +162,6 @@ def _amounts(error: BillingError | AnswerError, *, idempotency_key: str, account
 
 def _headers(code: str, status: int) -> dict[str, str]:
     headers = {"cache-control": "no-store"}
-    if status == 401:
-        reason = "" if code == "key_missing" else f', error="invalid_token", error_description="{code}"'
-        headers["www-authenticate"] = f'Bearer realm="billing-mcp"{reason}'
     if status in _RETRY_STATUSES and MEANINGS[code].retry == "unchanged":
         headers["retry-after"] = str(_RETRY_AFTER_S.get(code, 1))
     return headers

@@ -22,6 +22,8 @@ from billing_mcp.store.keys import KeyKind, KeyRecord
 from billing_mcp.store.store import Store
 
 _MARKS: dict[KeyKind, str] = {"agent": "bmcp", "platform": "bmpk"}
+KEY_MARKS = tuple(f"{mark}_" for mark in _MARKS.values())
+"""What the text of a key begins with, and no token does."""
 _NO_SUCH_KEY = "0" * 64
 _NEW_KEY = "Whoever runs the server makes one: billing-mcp keys create NAME --account ACCOUNT_ID."
 

@@ -12,7 +12,7 @@ from billing_mcp.app import App
 from billing_mcp.domain.errors import ERRORS, Conflict, Internal, InvalidArgument, NotFound, Unavailable
 from billing_mcp.faces.asked import Asked, asked
 from billing_mcp.faces.auth import principal_in
-from billing_mcp.faces.rest.answering import done, found
+from billing_mcp.faces.rest.answering import EXECUTION_ID, done, found
 from billing_mcp.faces.rest.openapi import execution_docs, stored_execution_docs
 from billing_mcp.faces.rest.reading import idempotency_key, json_object
 from billing_mcp.kernel.answer import AnswerError
@@ -31,7 +31,7 @@ def add_executions(api: FastAPI, app: App) -> None:
             preview=script.preview,
             idempotency_key=_key(request, script),
         )
-        request.scope["billing_mcp.execution_id"] = answer.execution_id
+        request.scope[EXECUTION_ID] = answer.execution_id
         if answer.error is not None and _is_of_the_request(answer.error):
             raise answer.error.as_error()
         return done(answer.to_json().encode(), execution_id=answer.execution_id, replayed=answer.replayed)

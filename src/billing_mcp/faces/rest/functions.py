@@ -17,10 +17,10 @@ from starlette.responses import Response
 from billing_mcp.app import App
 from billing_mcp.domain.errors import BillingError, InvalidArgument
 from billing_mcp.faces.auth import principal_in
-from billing_mcp.faces.problem import problem
-from billing_mcp.faces.rest.answering import done, encoded, found, links_of
+from billing_mcp.faces.rest.answering import EXECUTION_ID, done, encoded, found, links_of
 from billing_mcp.faces.rest.openapi import function_docs
 from billing_mcp.faces.rest.reading import idempotency_key, json_object, query
+from billing_mcp.faces.rest.refusing import refusal
 from billing_mcp.kernel.arguments import ArgumentParser, from_text
 from billing_mcp.kernel.principal import Principal
 from billing_mcp.kernel.registry import Operation, Parameter, Registry
@@ -89,8 +89,9 @@ def _handler(app: App, place: Place) -> Callable[[Request], Awaitable[Response]]
             if operation.writes:
                 return await _execute(app, operation, request, principal, arguments)
             result = await app.read(principal, operation.name, arguments)
-        except InvalidArgument as error:
-            raise explain(error, request, sent) from None
+        except BillingError as error:
+            refused = explain(error, request, sent) if isinstance(error, InvalidArgument) else error
+            return refusal(request, refused, app.settings, wanted=[operation.permission], arguments=arguments)
         return found(request, encoded(result), links=links_of(request, result))
 
     return handle
@@ -123,16 +124,11 @@ def _arguments(place: Place, request: Request, principal: Principal, sent: dict[
 async def _execute(
     app: App, operation: Operation, request: Request, principal: Principal, arguments: dict[str, Any]
 ) -> Response:
-    key = idempotency_key(request)
-    answer = await app.call(principal, operation.name, arguments, idempotency_key=key)
-    request.scope["billing_mcp.execution_id"] = answer.execution_id
-    if answer.error is None:
-        return done(encoded(answer.result), execution_id=answer.execution_id, replayed=answer.replayed)
-    error = answer.error.as_error()
-    if isinstance(error, InvalidArgument):
-        raise error  # and is told in the words of the route
-    more = {"execution_id": answer.execution_id}
-    return problem(error, more=more, idempotency_key=key, account_id=str(arguments.get("account_id", "")))
+    answer = await app.call(principal, operation.name, arguments, idempotency_key=idempotency_key(request))
+    request.scope[EXECUTION_ID] = answer.execution_id
+    if answer.error is not None:
+        raise answer.error.as_error()
+    return done(encoded(answer.result), execution_id=answer.execution_id, replayed=answer.replayed)
 
 
 class _Explainer:
