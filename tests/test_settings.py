@@ -50,6 +50,8 @@ def test_every_setting_is_read_from_its_environment_variable(monkeypatch: pytest
         "memory_mb": "9", "calls": "8", "code_kb": "7", "output_kb": "6", "result_chars": "555", "workers": "4",
         "host": "10.0.0.1", "port": "1234", "allowed_hosts": "a,b", "allowed_origins": "c", "json_response": "true",
         "jail": "require", "scripts_per_worker": "1", "postings_waiting": "77",
+        "log_format": "json", "body_kb": "55", "rate_limit": "1/second", "platform_rate_limit": "2/minute",
+        "anonymous_rate_limit": "3/hour", "rate_limit_storage": "async+redis://:geheim@cache:6379",
     }  # fmt: skip
     assert set(given) == set(Settings.model_fields)
     for name, value in given.items():
@@ -65,6 +67,11 @@ def test_every_setting_is_read_from_its_environment_variable(monkeypatch: pytest
     assert settings.jail is JailMode.REQUIRE
     assert (settings.sandbox_limits().scripts_per_worker, settings.postings_waiting) == (1, 77)
     assert (settings.allowed_hosts, settings.allowed_origins) == ("a,b", "c")
+    assert (settings.log_format, settings.body_kb) == ("json", 55)
+    rates = (settings.rate_limit, settings.platform_rate_limit, settings.anonymous_rate_limit)
+    assert rates == ("1/second", "2/minute", "3/hour")
+    assert settings.rate_limit_storage.get_secret_value() == "async+redis://:geheim@cache:6379"
+    assert "geheim" not in repr(settings)
     limits, sandbox = settings.limits(), settings.sandbox_limits()
     assert (limits.wall_s, limits.wall_after_write_s, limits.sandbox_after_write_s, limits.calls) == (2.5, 3.5, 4.5, 8)
     assert (sandbox.execution_s, sandbox.memory_bytes, sandbox.code_bytes) == (1.5, 9 << 20, 7 << 10)
@@ -123,6 +130,13 @@ def test_a_variable_of_the_environment_that_is_no_setting_does_no_harm(monkeypat
         ("workers", "two"),
         ("read_only", "perhaps"),
         ("now", "tomorrow"),
+        ("log_format", "xml"),
+        ("body_kb", "0"),
+        ("rate_limit", "100"),
+        ("rate_limit", "0/second"),
+        ("platform_rate_limit", "100/fortnight"),
+        ("anonymous_rate_limit", "-1/second"),
+        ("anonymous_rate_limit", "1/second;2/minute"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused_by_the_name_of_its_setting(

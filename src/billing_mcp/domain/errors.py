@@ -8,6 +8,7 @@ BillingError
 ├── Refused             well-formed and permitted, but the state of the account forbids it
 │   └── InsufficientFunds
 ├── Conflict            another request is in the way; the same one may succeed later
+├── RateLimited         too many requests; the same one may succeed later
 ├── LimitExceeded       a script used more time, memory, calls or output than allowed
 ├── ScriptFailed        the script itself raised an exception
 ├── Unavailable         a part of the system is out of reach or not ready
@@ -92,6 +93,12 @@ class Conflict(BillingError):
     code = "conflict"
 
 
+class RateLimited(BillingError):
+    """The caller has made as many requests as it may, for now."""
+
+    code = "rate_limited"
+
+
 class LimitExceeded(BillingError):
     """A script used more than it may."""
 
@@ -123,6 +130,8 @@ ERRORS: dict[str, type[BillingError]] = {
     "unknown_argument": InvalidArgument,
     "positional_argument": InvalidArgument,
     "unknown_function": InvalidArgument,
+    "body_timeout": InvalidArgument,
+    "body_too_large": InvalidArgument,
     "effective_date_in_past": InvalidArgument,
     "idempotency_key_reused": InvalidArgument,
     "invalid_catalog": InvalidArgument,
@@ -165,6 +174,7 @@ ERRORS: dict[str, type[BillingError]] = {
     "database_in_use": Conflict,
     "idempotency_key_in_use": Conflict,
     "server_busy": Conflict,
+    "rate_limited": RateLimited,
     "limit_exceeded": LimitExceeded,
     "call_limit": LimitExceeded,
     "memory_limit": LimitExceeded,

@@ -11,12 +11,14 @@ from starlette.responses import Response
 from billing_mcp.domain.errors import (
     BillingError,
     Conflict,
+    RateLimited,
     Unauthenticated,
     Unavailable,
 )
 
 _STATUSES: dict[type[BillingError], int] = {
     Unauthenticated: 401,
+    RateLimited: 429,
     Conflict: 503,
     Unavailable: 503,
 }
