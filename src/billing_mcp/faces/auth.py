@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from billing_mcp.app import App
 from billing_mcp.domain.errors import BillingError, PermissionDenied, Unauthenticated
 from billing_mcp.faces.problem import problem
 from billing_mcp.kernel.principal import Platform, Principal
@@ -19,6 +20,9 @@ ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - what they mean must be known to
 CALLER = "billing_mcp.caller"
 """Where a request's scope has whose credential it came with: a Principal, or the Platform."""
 _BEARER = "bearer "
+
+HolderOf = Callable[[str], Awaitable[Principal | Platform]]
+"""Whose a key is. Raises BillingError."""
 
 
 def transport_security(settings: Settings) -> TransportSecuritySettings:
@@ -57,14 +61,14 @@ class HostAndOrigin:
 class BearerKey:
     """Lets nobody pass without a good key, and notes whose it is."""
 
-    def __init__(self, app: ASGIApp, billing: App) -> None:
+    def __init__(self, app: ASGIApp, holder_of: HolderOf) -> None:
         self._app = app
-        self._billing = billing
+        self._holder_of = holder_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or let it pass."""
         try:
-            scope[CALLER] = await self._billing.principal_of(_key(Headers(scope=scope)))
+            scope[CALLER] = await self._holder_of(_key(Headers(scope=scope)))
         except BillingError as error:
             await problem(error)(scope, receive, send)
             return
