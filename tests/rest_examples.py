@@ -12,7 +12,10 @@ from httpx2 import ASGITransport, AsyncClient
 
 from billing_mcp.app import App
 from billing_mcp.demo.history import STORIES, seed_demo
+from billing_mcp.faces.health import Health
 from billing_mcp.faces.http import build_http_app
+from billing_mcp.faces.metrics import Metrics
+from billing_mcp.faces.rates import Rates
 from billing_mcp.faces.rest.functions import places
 from billing_mcp.kernel.principal import Permission
 from billing_mcp.operations import REGISTRY
@@ -43,19 +46,23 @@ async def recorded(now: str) -> str:
             async with app.store.write(app.clock()) as tx:
                 key, _ = await make_agent_key(tx, "examples", account_ids=[ACCOUNT], permissions=list(Permission))
             headers = {"Authorization": f"Bearer {key}"}
-            transport = ASGITransport(build_http_app(app))
-            async with AsyncClient(transport=transport, base_url="http://localhost", headers=headers) as client:
+            async with AsyncClient(transport=_served(app), base_url="http://localhost", headers=headers) as client:
                 found = await _record(client)
     return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+
+
+def _served(app: App) -> ASGITransport:
+    return ASGITransport(build_http_app(app, Metrics(REGISTRY), Health(app), Rates(app.settings)))
 
 
 async def document() -> str:
     """The description of REST itself."""
     with tempfile.TemporaryDirectory() as folder:
-        async with App.open(Settings(database=str(Path(folder) / "billing.db"), workers=1)) as app:
-            transport = ASGITransport(build_http_app(app))
-            async with AsyncClient(transport=transport, base_url="http://localhost") as client:
-                found = (await client.get("/openapi.json")).json()
+        async with (
+            App.open(Settings(database=str(Path(folder) / "billing.db"), workers=1)) as app,
+            AsyncClient(transport=_served(app), base_url="http://localhost") as client,
+        ):
+            found = (await client.get("/openapi.json")).json()
     return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
 
 

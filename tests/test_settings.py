@@ -53,6 +53,8 @@ def test_every_setting_is_read_from_its_environment_variable(monkeypatch: pytest
         "public_url": "https://Billing.example.com/", "oauth_issuer": "https://id.example.com/realm/",
         "oauth_jwks_url": "https://id.example.com/keys", "oauth_audience": "a, b", "oauth_algorithms": "PS256,ES384",
         "oauth_account_claim": "x", "oauth_default_account_claim": "y", "oauth_refresh_s": "60",
+        "log_format": "json", "body_kb": "55", "rate_limit": "1/second", "platform_rate_limit": "2/minute",
+        "anonymous_rate_limit": "3/hour", "rate_limit_storage": "async+redis://:geheim@cache:6379",
     }  # fmt: skip
     assert set(given) == set(Settings.model_fields)
     for name, value in given.items():
@@ -68,6 +70,11 @@ def test_every_setting_is_read_from_its_environment_variable(monkeypatch: pytest
     assert settings.jail is JailMode.REQUIRE
     assert (settings.sandbox_limits().scripts_per_worker, settings.postings_waiting) == (1, 77)
     assert (settings.allowed_hosts, settings.allowed_origins) == ("a,b", "c")
+    assert (settings.log_format, settings.body_kb) == ("json", 55)
+    rates = (settings.rate_limit, settings.platform_rate_limit, settings.anonymous_rate_limit)
+    assert rates == ("1/second", "2/minute", "3/hour")
+    assert settings.rate_limit_storage.get_secret_value() == "async+redis://:geheim@cache:6379"
+    assert "geheim" not in repr(settings)
     limits, sandbox = settings.limits(), settings.sandbox_limits()
     assert (limits.wall_s, limits.wall_after_write_s, limits.sandbox_after_write_s, limits.calls) == (2.5, 3.5, 4.5, 8)
     assert (sandbox.execution_s, sandbox.memory_bytes, sandbox.code_bytes) == (1.5, 9 << 20, 7 << 10)
@@ -126,6 +133,13 @@ def test_a_variable_of_the_environment_that_is_no_setting_does_no_harm(monkeypat
         ("workers", "two"),
         ("read_only", "perhaps"),
         ("now", "tomorrow"),
+        ("log_format", "xml"),
+        ("body_kb", "0"),
+        ("rate_limit", "100"),
+        ("rate_limit", "0/second"),
+        ("platform_rate_limit", "100/fortnight"),
+        ("anonymous_rate_limit", "-1/second"),
+        ("anonymous_rate_limit", "1/second;2/minute"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused_by_the_name_of_its_setting(

@@ -23,6 +23,7 @@ from billing_mcp.sandbox.script import ScriptProgram
 from billing_mcp.settings import Settings, parse_permissions
 from billing_mcp.store.accounts import AccountRecord
 from billing_mcp.store.engine import TransactionAbortedError, uninterrupted
+from billing_mcp.store.observer import NOBODY, Observer
 from billing_mcp.store.store import Store
 
 LOCAL_PRINCIPAL = "local"
@@ -32,28 +33,33 @@ _ACCOUNTS_LISTED = 20
 class App:
     """The product, running: what every face calls."""
 
-    def __init__(self, settings: Settings, store: Store, sandbox: Sandbox, clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, sandbox: Sandbox, clock: Clock, observer: Observer = NOBODY
+    ) -> None:
         self.settings = settings
         self.store = store
         self.clock = clock
         self.catalog = default_catalog()
         self.holds = PlatformHolds(store, clock)
-        self.executor = Executor(store, REGISTRY, self.catalog, clock, settings.limits())
+        self.executor = Executor(store, REGISTRY, self.catalog, clock, settings.limits(), observer)
+        self.observer = observer
         self._sandbox = sandbox
         self._keyring = Keyring(store, clock)
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[App]:
-        """The app for the block. Raises what `Store.open` raises."""
+    async def open(
+        cls, settings: Settings, *, clock: Clock | None = None, observer: Observer = NOBODY
+    ) -> AsyncIterator[App]:
+        """The app for the block; `observer` hears what it does. Raises what `Store.open` raises."""
         settings.ensure_database_folder()
         async with AsyncExitStack() as stack:
-            store = await Store.open(settings.database, capacity=settings.postings_waiting)
+            store = await Store.open(settings.database, capacity=settings.postings_waiting, observer=observer)
             stack.push_async_callback(store.close)
             sandbox = Sandbox(settings.sandbox_limits(), settings.jail)
             await sandbox.start()
             stack.push_async_callback(sandbox.close)
-            app = cls(settings, store, sandbox, clock or clock_of(settings))
+            app = cls(settings, store, sandbox, clock or clock_of(settings), observer)
             stack.push_async_callback(app.executor.close)
             yield app
 
@@ -98,6 +104,10 @@ class App:
         """No key can do more than the server as a whole."""
         granted = principal.permissions & parse_permissions(self.settings.permissions)
         return replace(principal, permissions=granted, read_only=principal.read_only or self.settings.read_only)
+
+    async def try_worker(self) -> None:
+        """Return when scripts can run, if they may have to wait; else raise what the pool of workers raises."""
+        await self._sandbox.try_worker()
 
     async def run_script(
         self, principal: Principal, source: str, *, preview: bool = False, idempotency_key: str = ""

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import traceback
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from datetime import UTC, datetime
 from types import TracebackType
+from typing import Literal
 
 import structlog
-from structlog.typing import ExcInfo
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
+
+LogFormat = Literal["text", "json"]
+"""Lines for people, or an object of JSON on each line."""
+
+about: ContextVar[Callable[[], Mapping[str, str]] | None] = ContextVar("billing_mcp.about", default=None)
+"""Tells what the lines belong to that are logged from here on: a request's id, whose it is, its execution."""
 
 _MAX_LINKS = 10
 
@@ -39,19 +50,55 @@ class _Formatter(logging.Formatter):
         return trace(ei[1])
 
 
-def configure_logs(*, level: int = logging.WARNING) -> None:
-    """Send all logs of the process to standard error, without the values of variables."""
+class _JSONFormatter(logging.Formatter):
+    """The same as an object of JSON, with the keys of our own lines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created, UTC)
+        line = {
+            "timestamp": f"{moment:%Y-%m-%dT%H:%M:%S.%f}Z",
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            "logger": record.name,
+            **_belonging(),
+        }
+        if record.exc_info:
+            line["exception"] = trace(record.exc_info[1])
+        return json.dumps(line)
+
+
+def configure_logs(
+    *, level: int = logging.WARNING, libraries: int | None = None, log_format: LogFormat = "text"
+) -> None:
+    """Send all logs of the process to standard error, without the values of variables.
+
+    `level` is for what we log ourselves, and for libraries too unless `libraries` says otherwise.
+    """
+    as_json = log_format == "json"
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Formatter("%(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    handler.setFormatter(_JSONFormatter() if as_json else _Formatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level if libraries is None else libraries, handlers=[handler], force=True)
+    renderer: Processor = structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"])
     structlog.configure(
         processors=[
+            _belong,
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.ExceptionRenderer(_trace),
-            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
+            structlog.processors.JSONRenderer() if as_json else renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
     )
+
+
+def _belonging() -> Mapping[str, str]:
+    tell = about.get()
+    return {} if tell is None else tell()
+
+
+def _belong(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    for name, value in _belonging().items():
+        event.setdefault(name, value)
+    return event

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +15,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from billing_mcp.domain.errors import Unavailable
 from billing_mcp.kernel.limits import JailMode, Limits, SandboxLimits
 from billing_mcp.kernel.principal import Permission
+from billing_mcp.logs import LogFormat
 
+_RATE = re.compile(r"[1-9][0-9]{0,8}/(second|minute|hour|day)")
 _EARLIEST_YEAR, _LATEST_YEAR = 1970, 2200
 
 RESOURCE_PATHS = ("", "/mcp", "/v1")
@@ -92,10 +95,21 @@ def _signatures(text: str) -> str:
     return text
 
 
+def _rate(text: str) -> str:
+    if text and not _RATE.fullmatch(text):
+        raise ValueError(
+            "give a rate such as 100/second, 5000/minute, 10000/hour or 100000/day, or nothing for no limit"
+        )
+    return text
+
+
 def _utc(moment: datetime) -> datetime:
     if not _EARLIEST_YEAR <= moment.year <= _LATEST_YEAR:
         raise ValueError(f"the year must be {_EARLIEST_YEAR} to {_LATEST_YEAR}")
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+Rate = Annotated[str, AfterValidator(_rate)]
 
 
 class Settings(BaseSettings):
@@ -115,6 +129,12 @@ class Settings(BaseSettings):
     allowed_hosts: str = ""
     allowed_origins: str = ""
     json_response: bool = False
+    log_format: LogFormat | None = None
+    body_kb: int = Field(1024, ge=1, le=102_400)
+    rate_limit: Rate = "100/second"
+    platform_rate_limit: Rate = "20000/second"
+    anonymous_rate_limit: Rate = "20/second"
+    rate_limit_storage: SecretStr = SecretStr("async+memory://")
 
     oauth_issuer: Annotated[str, AfterValidator(_https)] = ""
     """The authorization server whose tokens are good. Blank: only our own keys are."""

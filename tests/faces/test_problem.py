@@ -39,7 +39,8 @@ from billing_mcp.domain.errors import (
 from billing_mcp.domain.ledger import AVAILABLE, RESERVED, Entry, Posting, Wallet, decide
 from billing_mcp.faces import errors_page as errors_page_module
 from billing_mcp.faces.errors_page import errors_page
-from billing_mcp.faces.problem import PUBLIC_URL, REQUEST_ID, STATUSES, problem, status_of
+from billing_mcp.faces.problem import STATUSES, problem, status_of
+from billing_mcp.faces.scope import PUBLIC_URL, REQUEST_ID
 from billing_mcp.kernel.answer import AnswerError
 
 ACCOUNT = "0197c9a0-5a00-7000-8000-000000000001"

@@ -21,8 +21,12 @@ from billing_mcp.app import App
 from billing_mcp.demo.history import STORIES
 from billing_mcp.domain.errors import PermissionDenied
 from billing_mcp.faces.auth import challenge
+from billing_mcp.faces.health import Health
 from billing_mcp.faces.http import build_http_app
+from billing_mcp.faces.metrics import Metrics
+from billing_mcp.faces.rates import Rates
 from billing_mcp.kernel.principal import Permission
+from billing_mcp.operations import REGISTRY
 from billing_mcp.settings import Settings
 from tests.conftest import Clock
 from tests.faces.issuer import NOW_S, PUBLIC_URL, Issuer, ec_key, issuing, rsa_key
@@ -491,7 +495,7 @@ async def test_a_token_that_was_good_ends_at_its_moment_though_it_is_remembered(
         oauth_jwks_url=f"{issuer.url}/keys",
     )
     headers = {"authorization": f"Bearer {issuer.token(exp=NOW_S + 60)}"}
-    transport = httpx2.ASGITransport(build_http_app(app))
+    transport = httpx2.ASGITransport(build_http_app(app, Metrics(REGISTRY), Health(app), Rates(app.settings)))
     async with httpx2.AsyncClient(transport=transport, base_url=PUBLIC_URL, headers=headers) as client:
         for seconds, status in ((0, 404), (0, 404), (89, 404), (90, 401)):
             clock.now = clock.now.replace(minute=0, second=0) + timedelta(seconds=seconds)

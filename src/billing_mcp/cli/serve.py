@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from billing_mcp import terminal
 from billing_mcp.cli.common import Database, run, settings_with
 from billing_mcp.faces.mcp import build_stdio_server
 from billing_mcp.faces.stdio import serve_stdio
+from billing_mcp.logs import LogFormat, configure_logs
 from billing_mcp.settings import Settings
 
 if TYPE_CHECKING:
@@ -84,6 +86,13 @@ def serve(
     json_response: Annotated[
         bool | None, typer.Option("--json-response", help="Answer in plain JSON, not in SSE.", rich_help_panel=_HTTP)
     ] = None,
+    log_format: Annotated[
+        LogFormat | None,
+        typer.Option(
+            envvar="BILLING_MCP_LOG_FORMAT",
+            help="Default: text; over HTTP json, unless standard error is a terminal.",
+        ),
+    ] = None,
     database: Database = None,
 ) -> None:
     """Serve agents over MCP.
@@ -99,18 +108,31 @@ def serve(
         "allowed_hosts": allowed_hosts,
         "allowed_origins": allowed_origins,
         "public_url": public_url,
+        "log_format": log_format,
     }
 
     async def work() -> None:
         settings = settings_with(
             database=database, permissions=permissions, read_only=read_only, json_response=json_response, **options
         )
+        _start_logs(settings.log_format, over_http=transport == "http")
         if transport == "http":
             await _serve_http(settings)
         else:
             await _serve_stdio(settings)
 
     run(work(), loop=_fast_loop())
+
+
+def _start_logs(log_format: LogFormat | None, *, over_http: bool) -> None:
+    """Over HTTP each request is a line of the log, whose readers are programs more often than people."""
+    libraries = logging.getLogger().level
+    as_json = over_http and not sys.stderr.isatty()
+    configure_logs(
+        level=min(libraries, logging.INFO) if over_http else libraries,
+        libraries=libraries,
+        log_format=log_format or ("json" if as_json else "text"),
+    )
 
 
 def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -135,15 +157,20 @@ async def _serve_http(settings: Settings) -> None:
     # Only this transport needs a web server: loading it would double what stdio takes to start.
     from billing_mcp.app import App
     from billing_mcp.faces.http import MCP_PATH, listen, serve_http
+    from billing_mcp.faces.metrics import Metrics
+    from billing_mcp.faces.rates import Rates
+    from billing_mcp.operations import REGISTRY
 
+    metrics, rates = Metrics(REGISTRY), Rates(settings)
     with closing(listen(settings.host, settings.port)) as listener:
-        async with App.open(settings) as billing:
+        async with App.open(settings, observer=metrics) as billing:
             host, port = listener.getsockname()[:2]
             url = f"http://{f'[{host}]' if ':' in host else host}:{port}{MCP_PATH}"
             say = partial(terminal.error_console().print, markup=False)
             for remark in await _remarks(billing):
                 say(remark, style="yellow")
-            await serve_http(billing, listener, on_ready=lambda: say(f"Serving agents on {url} - Ctrl-C ends."))
+            ready = partial(say, f"Serving agents on {url} - Ctrl-C ends.")
+            await serve_http(billing, metrics, rates, listener, on_ready=ready)
             say("Ended: what was running has been finished.")
 
 

@@ -16,6 +16,7 @@ from billing_mcp.app import App, not_the_platform
 from billing_mcp.domain.errors import BillingError, InvalidArgument, PermissionDenied, Unauthenticated
 from billing_mcp.faces.metadata import METADATA_PATHS, metadata_url
 from billing_mcp.faces.problem import problem
+from billing_mcp.faces.scope import CALLER
 from billing_mcp.faces.tokens import TokenVerifier
 from billing_mcp.kernel.keys import KEY_MARKS
 from billing_mcp.kernel.principal import Permission, Platform, Principal
@@ -32,8 +33,6 @@ _OPEN_BELOW = "/static-offline-docs/"
 _PLATFORMS = ("/metrics", "/v1/platform")
 _CREDENTIALS = frozenset({"access_token", "token", "key", "api_key"})
 
-CALLER = "billing_mcp.caller"
-"""Where a request's scope has whose credential it came with: a Principal, or the Platform."""
 _BEARER = "bearer "
 
 

@@ -7,20 +7,26 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from types import FrameType
 from typing import Any
 
 import uvicorn
 from mcp.server.mcpserver import Context
 from sse_starlette.sse import AppStatus
-from starlette.routing import Route
+from starlette.routing import Route, request_response
 from starlette.types import ASGIApp
 
 from billing_mcp.app import App
 from billing_mcp.domain.errors import Unavailable
 from billing_mcp.faces.auth import HostAndOrigin, SignIn, principal_in, transport_security
+from billing_mcp.faces.bodies import Bodies
+from billing_mcp.faces.health import LIVE_PATH, READY_PATH, Health
 from billing_mcp.faces.loading import AppSource
 from billing_mcp.faces.mcp import build_server
 from billing_mcp.faces.metadata import metadata_routes
+from billing_mcp.faces.metrics import METRICS_PATH, Metrics
+from billing_mcp.faces.rates import AddressRate, CredentialRate, Rates
+from billing_mcp.faces.requests import Requests
 from billing_mcp.faces.rest.api import build_rest
 from billing_mcp.faces.tokens import TokenVerifier
 from billing_mcp.kernel.principal import Principal
@@ -34,9 +40,10 @@ _JSON_OVERHEAD = 6  # a character may be written as \uXXXX
 _ENVELOPE_BYTES = 64 * 1024
 
 
-def build_http_app(app: App) -> ASGIApp:
+def build_http_app(app: App, metrics: Metrics, health: Health, rates: Rates) -> ASGIApp:
     """Everything that is served over HTTP, for an app that is open."""
     settings = app.settings
+    metrics.watch_waiting(lambda: app.store.waiting)
     security = transport_security(settings)
 
     @asynccontextmanager
@@ -46,26 +53,40 @@ def build_http_app(app: App) -> ASGIApp:
 
         yield source
 
+    mcp_bytes = settings.code_kb * 1024 * _JSON_OVERHEAD + _ENVELOPE_BYTES
     mcp = build_server(settings, opened, _caller).streamable_http_app(
         streamable_http_path=MCP_PATH,
         json_response=settings.json_response,
         stateless_http=True,
-        max_request_body_size=settings.code_kb * 1024 * _JSON_OVERHEAD + _ENVELOPE_BYTES,
+        max_request_body_size=mcp_bytes,
         transport_security=security,
     )
     api = build_rest(app, mcp.router.lifespan_context)
-    # Every request stands for itself, so there is nothing to GET or DELETE.
-    api.router.routes[:0] = [Route(MCP_PATH, mcp, methods=["POST"]), *metadata_routes(settings)]
+    api.router.routes[:0] = [
+        # Every request stands for itself, so there is nothing to GET or DELETE.
+        Route(MCP_PATH, mcp, methods=["POST"]),
+        Route(LIVE_PATH, health.live, methods=["GET"]),
+        Route(READY_PATH, health.ready, methods=["GET"]),
+        Route(METRICS_PATH, request_response(metrics.answer), methods=["GET"]),
+        *metadata_routes(settings),
+    ]
     verifier = TokenVerifier(settings, app.clock) if settings.oauth_issuer else None
-    return HostAndOrigin(SignIn(api, app, verifier, settings), security)
+    within = Bodies(api, max_bytes=max(mcp_bytes, settings.body_kb * 1024), observer=metrics)
+    signed_in = SignIn(CredentialRate(within, rates, metrics), app, verifier, settings)
+    known = HostAndOrigin(AddressRate(signed_in, rates, metrics), security)
+    return Requests(known, metrics, settings.public_url)
 
 
-async def serve_http(app: App, listener: socket.socket, *, on_ready: Callable[[], None]) -> None:
+async def serve_http(
+    app: App, metrics: Metrics, rates: Rates, listener: socket.socket, *, on_ready: Callable[[], None]
+) -> None:
     """Serve until SIGINT or SIGTERM; then take nothing new, end what runs, and return."""
+    health = Health(app)
     server = _Server(
         app,
+        health,
         uvicorn.Config(
-            build_http_app(app),
+            build_http_app(app, metrics, health, rates),
             access_log=False,
             limit_concurrency=_MAX_CONNECTIONS,
             log_config=None,
@@ -96,9 +117,10 @@ def listen(host: str, port: int) -> socket.socket:
 class _Server(uvicorn.Server):
     """Ends as if nothing were wrong when it is told to; the library would raise the signal again."""
 
-    def __init__(self, app: App, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(self, app: App, health: Health, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._app = app
+        self._health = health
         self._on_ready = on_ready
         AppStatus.enable_automatic_graceful_drain = False  # it would cut off the answers that are under way
 
@@ -106,6 +128,11 @@ class _Server(uvicorn.Server):
         """Start, and say so."""
         await super().startup(sockets)
         self._on_ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Be told to end: whoever asks before the door is closed hears that we are not ready."""
+        self._health.end()
+        super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the door, wait for what runs, then end the streams that wait for news."""

@@ -24,6 +24,7 @@ from billing_mcp import __version__
 from billing_mcp.domain.errors import BillingError, InvalidArgument
 from billing_mcp.faces.asked import asked
 from billing_mcp.faces.loading import AppSource, loading
+from billing_mcp.faces.scope import EXECUTION_ID
 from billing_mcp.kernel.answer import Answer, AnswerError
 from billing_mcp.kernel.principal import Principal
 from billing_mcp.kernel.registry import Registry
@@ -126,7 +127,11 @@ def _add_tool(server: MCPServer[AppSource], registry: Registry, caller: Caller, 
             principal = await caller(app, ctx)
         except BillingError as error:
             return _result(_refused(error))
-        return _result(await app.run_script(principal, code, preview=preview, idempotency_key=idempotency_key))
+        answer = await app.run_script(principal, code, preview=preview, idempotency_key=idempotency_key)
+        request = ctx.request_context.request
+        if request is not None:
+            request.scope[EXECUTION_ID] = answer.execution_id
+        return _result(answer)
 
     server.add_tool(
         execute,

@@ -28,15 +28,12 @@ from billing_mcp.domain.errors import (
     Unauthenticated,
     Unavailable,
 )
+from billing_mcp.faces.scope import PUBLIC_URL, REQUEST_ID
 from billing_mcp.faces.ways_to_cover import ways_to_cover
 from billing_mcp.kernel.answer import AnswerError
 
 ERRORS_PATH = "/errors"
 MEDIA_TYPE = "application/problem+json"
-REQUEST_ID = "billing_mcp.request_id"
-"""Where a request's scope has its id."""
-PUBLIC_URL = "billing_mcp.public_url"
-"""Where a request's scope has the address that the world knows the server by, without a slash at its end."""
 
 log = structlog.get_logger(__name__)
 

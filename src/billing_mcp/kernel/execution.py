@@ -27,6 +27,7 @@ from billing_mcp.kernel.principal import Principal
 from billing_mcp.kernel.registry import Registry
 from billing_mcp.store.engine import TransactionAbortedError, uninterrupted
 from billing_mcp.store.executions import ExecutionRecord
+from billing_mcp.store.observer import NOBODY, Observer
 from billing_mcp.store.store import Store, Transaction
 
 log = structlog.get_logger()
@@ -97,6 +98,7 @@ class _Run:
     started_s: float
     in_program: bool = False
     abandoned: bool = False
+    journal: Sequence[JournalEntry] = ()
 
     def abandon(self, task: asyncio.Task[Answer]) -> None:
         """Nobody waits any more: end the program, but never a statement or a commit half-way."""
@@ -140,6 +142,7 @@ class _Session:
         self.registry = executor.registry.without_writes() if principal.read_only else executor.registry
         context = Context(tx, principal, executor.catalog, run.execution_id)
         self._invoker = Invoker(context, self.registry, max_calls=executor.limits.calls)
+        run.journal = self._invoker.journal  # that of the last pass is what was called
         self._run = run
         self.writable = tx.writable
         self._deadline: asyncio.Timeout | None = None
@@ -187,12 +190,21 @@ class _Session:
 class Executor:
     """Executes programs on a store: the only way in."""
 
-    def __init__(self, store: Store, registry: Registry, catalog: Catalog, clock: Clock, limits: Limits) -> None:
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        catalog: Catalog,
+        clock: Clock,
+        limits: Limits,
+        observer: Observer = NOBODY,
+    ) -> None:
         self.registry = registry
         self.catalog = catalog
         self.limits = limits
         self._store = store
         self._clock = clock
+        self._observer = observer
         self._journal = Journal(store, clock)
         self._running: set[asyncio.Task[Answer]] = set()
         self._keys_in_use: set[tuple[str, str]] = set()
@@ -220,7 +232,13 @@ class Executor:
         Raises BillingError.
         """
         now = self._clock()
-        return await uninterrupted(self._read(now, principal, function, arguments))
+        try:
+            result = await uninterrupted(self._read(now, principal, function, arguments))
+        except BillingError as error:
+            self._observer.calls_ended([(function, error.code)])
+            raise
+        self._observer.calls_ended([(function, None)])
+        return result
 
     async def stored_answer(self, principal: Principal, execution_id: str) -> str | None:
         """The JSON of the answer to one of the principal's own executions."""
@@ -244,6 +262,20 @@ class Executor:
         raise _busy()
 
     async def _execute(self, run: _Run) -> Answer:
+        try:
+            answer = await self._answered(run)
+        except asyncio.CancelledError:
+            self._report(run, "abandoned")
+            raise
+        self._report(run, answer.status if answer.execution_id == run.execution_id else "replayed", answer.error)
+        return answer
+
+    def _report(self, run: _Run, status: str, error: AnswerError | None = None) -> None:
+        seconds = time.perf_counter() - run.started_s
+        self._observer.execution_ended(status, seconds, None if error is None else error.code)
+        self._observer.calls_ended((entry.function, entry.error) for entry in run.journal)
+
+    async def _answered(self, run: _Run) -> Answer:
         try:
             answer = await self._alone_under_its_key(run)
         except BillingError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import cache
 from typing import Any
 
@@ -63,6 +63,12 @@ class Sandbox:
         """Stop the workers."""
         await self._pool.__aexit__(None, None, None)
         self._jail.close()
+
+    async def try_worker(self) -> None:
+        """Have a worker, and give it back. That all are at work is as good; what else the pool raises is a defect."""
+        with suppress(TimeoutError):
+            async with self._pool.checkout():
+                pass
 
     async def open_session(self, stack: AsyncExitStack, host: Host, *, type_check: bool) -> AsyncMontySession:
         """A session in which `billing` can be imported, closed together with the stack.

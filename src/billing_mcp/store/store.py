@@ -31,7 +31,8 @@ from billing_mcp.store.holds import Holds
 from billing_mcp.store.invoices import Invoices
 from billing_mcp.store.keys import Keys
 from billing_mcp.store.ledger import Ledger
-from billing_mcp.store.migrate import ensure_sqlite_schema, require_schema
+from billing_mcp.store.migrate import ensure_sqlite_schema, require_schema, revision
+from billing_mcp.store.observer import NOBODY, Observer
 from billing_mcp.store.outbox import Outbox
 from billing_mcp.store.posting.batches import PostgreSQLBatches, SQLiteBatches
 from billing_mcp.store.posting.group import CAPACITY, Batches, GroupCommit
@@ -78,7 +79,7 @@ class Transaction:
 class Store:
     """A database that is open: the door to every transaction."""
 
-    def __init__(self, url: URL, *, capacity: int) -> None:
+    def __init__(self, url: URL, *, capacity: int, observer: Observer) -> None:
         self.url = url
         self.capacity = capacity
         self._writer = create_writer(url)
@@ -92,19 +93,19 @@ class Store:
             batches = SQLiteBatches(create_sqlite_batch_writer(url), self._turn, self._file.check)
         else:
             batches = PostgreSQLBatches(url, self._writer)
-        self._postings = GroupCommit(batches, capacity=capacity)
+        self._postings = GroupCommit(batches, capacity=capacity, observer=observer)
 
     @classmethod
-    async def open(cls, database: str, *, capacity: int = CAPACITY) -> Store:
+    async def open(cls, database: str, *, capacity: int = CAPACITY, observer: Observer = NOBODY) -> Store:
         """Open a database. A SQLite file is created and brought up to date by itself.
 
-        `capacity` is how many instructions may wait to be carried out.
+        `capacity` is how many instructions may wait to be carried out; `observer` hears of them.
         Raises InvalidArgument for a wrong URL, and Unavailable when the database cannot be
         reached or has another schema than this version of the program.
         """
         url = parse_database_url(database)
         check_place(url)
-        store = cls(url, capacity=capacity)
+        store = cls(url, capacity=capacity, observer=observer)
         try:
             if store._snapshots is None:
                 await require_schema(store._writer)
@@ -144,6 +145,20 @@ class Store:
         Raises what the instruction raises, and Unavailable: `queue_full`, `outcome_unknown`.
         """
         return await self._postings.submit(instruction)
+
+    @property
+    def waiting(self) -> int:
+        """How many instructions wait, or are being carried out; at most `capacity`."""
+        return self._postings.waiting
+
+    async def revision(self) -> str | None:
+        """The revision of the schema that the database has now: a trivial read. Raises Unavailable."""
+        self._file.check()
+        if self._snapshots is not None:
+            async with self._snapshots.open() as snapshot:
+                return await snapshot.run(lambda reader: revision(reader.connection))
+        async with connected(reading(self._writer)) as connection:
+            return await connection.run_sync(revision)
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:

@@ -13,8 +13,6 @@ from starlette.responses import Response
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 REPLAYED = "Idempotent-Replayed"
-EXECUTION_ID = "billing_mcp.execution_id"
-"""Where a request's scope has the id of the execution that it was."""
 
 
 def encoded(value: Any) -> bytes:

@@ -12,9 +12,10 @@ from billing_mcp.app import App
 from billing_mcp.domain.errors import ERRORS, Conflict, Internal, InvalidArgument, NotFound, Unavailable
 from billing_mcp.faces.asked import Asked, asked
 from billing_mcp.faces.auth import principal_in
-from billing_mcp.faces.rest.answering import EXECUTION_ID, done, found
+from billing_mcp.faces.rest.answering import done, found
 from billing_mcp.faces.rest.openapi import execution_docs, stored_execution_docs
 from billing_mcp.faces.rest.reading import idempotency_key, json_object
+from billing_mcp.faces.scope import EXECUTION_ID
 from billing_mcp.kernel.answer import AnswerError
 
 PATH = "/v1/executions"

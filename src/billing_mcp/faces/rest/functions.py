@@ -17,10 +17,11 @@ from starlette.responses import Response
 from billing_mcp.app import App
 from billing_mcp.domain.errors import BillingError, InvalidArgument
 from billing_mcp.faces.auth import principal_in
-from billing_mcp.faces.rest.answering import EXECUTION_ID, done, encoded, found, links_of
+from billing_mcp.faces.rest.answering import done, encoded, found, links_of
 from billing_mcp.faces.rest.openapi import function_docs
 from billing_mcp.faces.rest.reading import idempotency_key, json_object, query
 from billing_mcp.faces.rest.refusing import refusal
+from billing_mcp.faces.scope import EXECUTION_ID
 from billing_mcp.kernel.arguments import ArgumentParser, from_text
 from billing_mcp.kernel.principal import Principal
 from billing_mcp.kernel.registry import Operation, Parameter, Registry

@@ -14,8 +14,8 @@ from billing_mcp.app import App
 from billing_mcp.domain.errors import BillingError, Internal, InvalidArgument, NotFound
 from billing_mcp.faces.auth import challenge
 from billing_mcp.faces.problem import problem
-from billing_mcp.faces.rest.answering import EXECUTION_ID
 from billing_mcp.faces.rest.reading import IDEMPOTENCY_KEY
+from billing_mcp.faces.scope import EXECUTION_ID
 from billing_mcp.kernel.principal import Permission
 from billing_mcp.settings import Settings
 

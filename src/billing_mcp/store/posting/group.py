@@ -7,6 +7,7 @@ nobody, and under load one commit, that is one wait for the disk, serves many.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Coroutine, Iterable, Sequence
 from copy import copy
@@ -18,6 +19,7 @@ import structlog
 from billing_mcp.domain.errors import BillingError, Internal, Unavailable
 from billing_mcp.domain.instructions import Instruction, Receipt
 from billing_mcp.store.engine import TransactionAbortedError, busy
+from billing_mcp.store.observer import NOBODY, Observer
 from billing_mcp.store.posting.program import Done, Locked, Outcome
 
 log = structlog.get_logger()
@@ -56,9 +58,10 @@ class _Waiting:
 class GroupCommit:
     """The queue of instructions, and the tasks that serve it."""
 
-    def __init__(self, batches: Batches, *, capacity: int = CAPACITY) -> None:
+    def __init__(self, batches: Batches, *, capacity: int = CAPACITY, observer: Observer = NOBODY) -> None:
         self._batches = batches
         self._capacity = capacity
+        self._observer = observer
         self._queue: deque[_Waiting] = deque()
         self._patient: dict[str, deque[_Waiting]] = {}
         self._patience = asyncio.Semaphore(_PATIENT_AT_A_TIME)
@@ -74,14 +77,10 @@ class GroupCommit:
         `outcome_unknown` when the database went away at the commit. A caller that goes away while its
         instruction still waits has withdrawn it.
         """
-        if self._closed:
-            raise Unavailable("the server is shutting down", hint="Send the same again when it is back.")
-        if self._waiting >= self._capacity:
-            raise Unavailable(
-                f"{self._waiting} instructions wait already, which is all that may",
-                code="queue_full",
-                hint="Send the same again, with the same idempotency_key, in a second.",
-            )
+        refusal = self._refusal()
+        if refusal is not None:
+            self._observer.instruction_refused(instruction, refusal)
+            raise refusal
         waiting = _Waiting(instruction, asyncio.get_running_loop().create_future())
         self._waiting += 1
         try:
@@ -90,12 +89,28 @@ class GroupCommit:
         finally:
             self._waiting -= 1
 
+    @property
+    def waiting(self) -> int:
+        """How many instructions wait, or are being carried out."""
+        return self._waiting
+
     async def close(self) -> None:
         """Take nothing new, and let what waits end."""
         self._closed = True
         while running := [task for task in self._tasks if not task.done()]:
             await asyncio.wait(running)
         await self._batches.close()
+
+    def _refusal(self) -> Unavailable | None:
+        if self._closed:
+            return Unavailable("the server is shutting down", hint="Send the same again when it is back.")
+        if self._waiting >= self._capacity:
+            return Unavailable(
+                f"{self._waiting} instructions wait already, which is all that may",
+                code="queue_full",
+                hint="Send the same again, with the same idempotency_key, in a second.",
+            )
+        return None
 
     def _enqueue(self, waiting: _Waiting) -> None:
         account_id = waiting.instruction.account_id
@@ -115,8 +130,7 @@ class GroupCommit:
     async def _serve(self) -> None:
         try:
             while batch := _take(self._queue):
-                outcomes = await self._outcomes(batch, patiently=False)
-                self._set_aside(_answer(batch, outcomes))
+                self._set_aside(_answer(batch, await self._carried_out(batch, patiently=False)))
         finally:
             self._server = None
 
@@ -135,9 +149,16 @@ class GroupCommit:
         try:
             async with self._patience:
                 while batch := _take(queue):
-                    _answer(batch, await self._outcomes(batch, patiently=True))
+                    _answer(batch, await self._carried_out(batch, patiently=True))
         finally:
             del self._patient[account_id]
+
+    async def _carried_out(self, batch: list[_Waiting], *, patiently: bool) -> list[Outcome]:
+        started_s = time.perf_counter()
+        outcomes = await self._outcomes(batch, patiently=patiently)
+        seconds = time.perf_counter() - started_s
+        self._observer.batch_ended([each.instruction for each in batch], outcomes, seconds)
+        return outcomes
 
     async def _outcomes(self, batch: list[_Waiting], *, patiently: bool) -> list[Outcome]:
         """The outcome of each. A defect that spoils a batch stays with the instruction that has it."""
