@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from billing_mcp.app import clock_of
 from billing_mcp.domain.clock import system_clock
-from billing_mcp.kernel.limits import JailMode
+from billing_mcp.kernel.limits import JailMode, WorkerLimits
 from billing_mcp.kernel.principal import Permission
 from billing_mcp.settings import Settings, default_database, parse_permissions
 
@@ -34,6 +34,13 @@ def test_the_limits_are_those_that_are_documented() -> None:
     assert sandbox.result_chars == 24_000
 
 
+def test_a_job_is_ended_well_before_its_lease_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for job_s in ("0.001", "60", "3600"):
+        monkeypatch.setenv("BILLING_MCP_WORKER_JOB_S", job_s)
+        limits = Settings().worker_limits()
+        assert limits.lease_s - limits.job_s > 2 * 20  # what PostgreSQL may let its last statement take, and our note
+
+
 def test_without_any_setting_you_may_view_and_manage_on_a_file_of_your_own() -> None:
     settings = Settings()
 
@@ -50,6 +57,8 @@ def test_every_setting_is_read_from_its_environment_variable(monkeypatch: pytest
         "memory_mb": "9", "calls": "8", "code_kb": "7", "output_kb": "6", "result_chars": "555", "workers": "4",
         "host": "10.0.0.1", "port": "1234", "allowed_hosts": "a,b", "allowed_origins": "c", "json_response": "true",
         "jail": "require", "scripts_per_worker": "1", "postings_waiting": "77",
+        "worker": "false", "worker_poll_s": "0.5", "worker_scan_s": "6", "worker_jobs": "3", "worker_job_s": "20",
+        "worker_attempts": "2", "worker_grace_s": "7",
     }  # fmt: skip
     assert set(given) == set(Settings.model_fields)
     for name, value in given.items():
@@ -64,7 +73,8 @@ def test_every_setting_is_read_from_its_environment_variable(monkeypatch: pytest
     assert (settings.host, settings.port, settings.json_response) == ("10.0.0.1", 1234, True)
     assert settings.jail is JailMode.REQUIRE
     assert (settings.sandbox_limits().scripts_per_worker, settings.postings_waiting) == (1, 77)
-    assert (settings.allowed_hosts, settings.allowed_origins) == ("a,b", "c")
+    assert (settings.allowed_hosts, settings.allowed_origins, settings.worker) == ("a,b", "c", False)
+    assert settings.worker_limits() == WorkerLimits(poll_s=0.5, scan_s=6, at_a_time=3, job_s=20, attempts=2, grace_s=7)
     limits, sandbox = settings.limits(), settings.sandbox_limits()
     assert (limits.wall_s, limits.wall_after_write_s, limits.sandbox_after_write_s, limits.calls) == (2.5, 3.5, 4.5, 8)
     assert (sandbox.execution_s, sandbox.memory_bytes, sandbox.code_bytes) == (1.5, 9 << 20, 7 << 10)
