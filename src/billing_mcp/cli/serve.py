@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -75,6 +75,15 @@ def serve(
     json_response: Annotated[
         bool | None, typer.Option("--json-response", help="Answer in plain JSON, not in SSE.", rich_help_panel=_HTTP)
     ] = None,
+    worker: Annotated[
+        bool | None,
+        typer.Option(
+            "--worker/--no-worker",
+            envvar="BILLING_MCP_WORKER",
+            help="Do what falls due as well, as billing-mcp worker does. Default: yes.",
+            rich_help_panel=_HTTP,
+        ),
+    ] = None,
     database: Database = None,
 ) -> None:
     """Serve agents over MCP.
@@ -87,7 +96,12 @@ def serve(
 
     async def work() -> None:
         settings = settings_with(
-            database=database, permissions=permissions, read_only=read_only, json_response=json_response, **options
+            database=database,
+            permissions=permissions,
+            read_only=read_only,
+            json_response=json_response,
+            worker=worker,
+            **options,
         )
         if transport == "http":
             await _serve_http(settings)
@@ -127,7 +141,8 @@ async def _serve_http(settings: Settings) -> None:
             say = partial(terminal.error_console().print, markup=False)
             for remark in await _remarks(billing):
                 say(remark, style="yellow")
-            await serve_http(billing, listener, on_ready=lambda: say(f"Serving agents on {url} - Ctrl-C ends."))
+            async with billing.worker().running() if settings.worker else nullcontext():
+                await serve_http(billing, listener, on_ready=lambda: say(f"Serving agents on {url} - Ctrl-C ends."))
             say("Ended: what was running has been finished.")
 
 
