@@ -18,7 +18,7 @@ app = typer.Typer(
     help="Work that is done after the change that made it due.", no_args_is_help=True, add_completion=False
 )
 
-_COLUMNS = ("event_id", "topic", "account_id", "status", "attempts", "due_at", "last_error")
+_COLUMNS = ("event_id", "work", "status")
 
 
 @app.command("list")
@@ -37,9 +37,7 @@ def list_work(
         if as_json:
             terminal.print_json(rows)
         elif rows:
-            cells = [[str(row[column] if row[column] is not None else "") for column in _COLUMNS] for row in rows]
-            table = terminal.table("Outbox", _COLUMNS, cells, right=("attempts",), whole=_COLUMNS[:1])
-            terminal.console().print(table)
+            terminal.console().print(terminal.table("Outbox", _COLUMNS, map(_cells, found), whole=_COLUMNS[:1]))
         else:
             terminal.console().print("No work." if status == "all" else f"No {status} work.")
 
@@ -87,3 +85,9 @@ def _item(work: Work) -> dict[str, Any]:
         "ended_at": iso(work.ended_at) if work.ended_at else None,
         "last_error": work.last_error,
     }
+
+
+def _cells(work: Work) -> list[str]:
+    due = f"due {iso(work.due_at)[:16].replace('T', ' ')}"
+    tried = f"dead after {work.attempts}" if work.status == "dead" else "taken" if work.lease else due
+    return [work.event_id, f"{work.topic}\n{work.account_id}", f"{tried}\n{work.last_error or ''}".rstrip()]
