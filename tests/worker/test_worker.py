@@ -238,19 +238,23 @@ async def test_a_job_that_hangs_delays_nobody_else(desk: Desk) -> None:
 
 
 async def test_so_many_jobs_run_at_a_time_and_no_more(desk: Desk) -> None:
-    await desk.add(ACCOUNT, 20)
-    running, most = 0, 0
+    await desk.add(ACCOUNT, 10)
+    gate = asyncio.Semaphore(0)
+    running: list[int] = [0]
 
     async def job(_work: Work) -> None:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        await asyncio.sleep(0)
-        running -= 1
+        running.append(running[-1] + 1)
+        await gate.acquire()
+        running.append(running[-1] - 1)
 
-    await desk.worker(job, at_a_time=3).run_once()
+    async with asyncio.timeout(BOUND_S), desk.worker(job, at_a_time=3).running():
+        for done in range(10):
+            await until(lambda done=done: running[-1] == min(3, 10 - done), "as many as may")  # type: ignore[misc]
+            gate.release()
+            await until(lambda done=done: len(desk.told) == done + 1, "an end")  # type: ignore[misc]
 
-    assert (most, len(desk.told)) == (3, 20)
+    assert max(running) == 3
+    assert await desk.work() == []
 
 
 async def test_a_stop_lets_a_job_end_that_runs_and_begins_no_other(desk: Desk) -> None:
