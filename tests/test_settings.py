@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from billing_mcp.app import clock_of
 from billing_mcp.domain.clock import system_clock
-from billing_mcp.kernel.limits import JailMode
+from billing_mcp.kernel.limits import JailMode, WorkerLimits
 from billing_mcp.kernel.principal import Permission
 from billing_mcp.settings import Settings, default_database, parse_permissions
 
@@ -32,6 +32,13 @@ def test_the_limits_are_those_that_are_documented() -> None:
     assert (sandbox.execution_s, sandbox.wall_s, sandbox.calls) == (5, 15, 500)
     assert (sandbox.memory_bytes, sandbox.code_bytes, sandbox.output_bytes) == (64 << 20, 64 << 10, 100 << 10)
     assert sandbox.result_chars == 24_000
+
+
+def test_a_job_is_ended_well_before_its_lease_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for job_s in ("0.001", "60", "3600"):
+        monkeypatch.setenv("BILLING_MCP_WORKER_JOB_S", job_s)
+        limits = Settings().worker_limits()
+        assert limits.lease_s - limits.job_s > 2 * 20  # what PostgreSQL may let its last statement take, and our note
 
 
 def test_without_any_setting_you_may_view_and_manage_on_a_file_of_your_own() -> None:
@@ -55,6 +62,8 @@ def test_every_setting_is_read_from_its_environment_variable(monkeypatch: pytest
         "oauth_account_claim": "x", "oauth_default_account_claim": "y", "oauth_refresh_s": "60",
         "log_format": "json", "body_kb": "55", "rate_limit": "1/second", "platform_rate_limit": "2/minute",
         "anonymous_rate_limit": "3/hour", "rate_limit_storage": "async+redis://:geheim@cache:6379",
+        "worker": "false", "worker_poll_s": "0.5", "worker_scan_s": "6", "worker_jobs": "3", "worker_job_s": "20",
+        "worker_attempts": "2", "worker_grace_s": "7",
     }  # fmt: skip
     assert set(given) == set(Settings.model_fields)
     for name, value in given.items():
@@ -69,12 +78,13 @@ def test_every_setting_is_read_from_its_environment_variable(monkeypatch: pytest
     assert (settings.host, settings.port, settings.json_response) == ("10.0.0.1", 1234, True)
     assert settings.jail is JailMode.REQUIRE
     assert (settings.sandbox_limits().scripts_per_worker, settings.postings_waiting) == (1, 77)
-    assert (settings.allowed_hosts, settings.allowed_origins) == ("a,b", "c")
     assert (settings.log_format, settings.body_kb) == ("json", 55)
     rates = (settings.rate_limit, settings.platform_rate_limit, settings.anonymous_rate_limit)
     assert rates == ("1/second", "2/minute", "3/hour")
     assert settings.rate_limit_storage.get_secret_value() == "async+redis://:geheim@cache:6379"
     assert "geheim" not in repr(settings)
+    assert (settings.allowed_hosts, settings.allowed_origins, settings.worker) == ("a,b", "c", False)
+    assert settings.worker_limits() == WorkerLimits(poll_s=0.5, scan_s=6, at_a_time=3, job_s=20, attempts=2, grace_s=7)
     limits, sandbox = settings.limits(), settings.sandbox_limits()
     assert (limits.wall_s, limits.wall_after_write_s, limits.sandbox_after_write_s, limits.calls) == (2.5, 3.5, 4.5, 8)
     assert (sandbox.execution_s, sandbox.memory_bytes, sandbox.code_bytes) == (1.5, 9 << 20, 7 << 10)

@@ -25,6 +25,9 @@ from billing_mcp.store.accounts import AccountRecord
 from billing_mcp.store.engine import TransactionAbortedError, uninterrupted
 from billing_mcp.store.observer import NOBODY, Observer
 from billing_mcp.store.store import Store
+from billing_mcp.worker.expiry import EXPIRE_HOLDS, expire_holds, find_due_holds
+from billing_mcp.worker.lane import OnJob
+from billing_mcp.worker.worker import Worker
 
 LOCAL_PRINCIPAL = "local"
 _ACCOUNTS_LISTED = 20
@@ -135,6 +138,10 @@ class App:
         """The result of a single call of a function that only reads, which leaves no record. Raises BillingError."""
         return await self.executor.read(principal, function, arguments)
 
+    def worker(self, *, on_job: OnJob | None = None) -> Worker:
+        """A worker on the app's store. `on_job` hears of every job it has done."""
+        return worker_on(self.store, self.settings, self.clock, on_job=on_job)
+
     async def _accounts_text(self, principal: Principal) -> str:
         try:
             every = await uninterrupted(self._accounts())
@@ -161,6 +168,19 @@ def not_the_platform() -> PermissionDenied:
 
 def _storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()  # no database keeps a lone surrogate
+
+
+def worker_on(store: Store, settings: Settings, clock: Clock, *, on_job: OnJob | None = None) -> Worker:
+    """A worker that knows all jobs there are. It needs a store alone."""
+    holds = PlatformHolds(store, clock)
+    return Worker(
+        store,
+        clock,
+        settings.worker_limits(),
+        jobs={EXPIRE_HOLDS: expire_holds(holds)},
+        finders=[find_due_holds(store, clock)],
+        on_job=on_job,
+    )
 
 
 def clock_of(settings: Settings) -> Clock:

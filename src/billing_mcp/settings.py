@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from billing_mcp.domain.errors import Unavailable
-from billing_mcp.kernel.limits import JailMode, Limits, SandboxLimits
+from billing_mcp.kernel.limits import JailMode, Limits, SandboxLimits, WorkerLimits
 from billing_mcp.kernel.principal import Permission
 from billing_mcp.logs import LogFormat
 
@@ -162,6 +162,15 @@ class Settings(BaseSettings):
     jail: JailMode = JailMode.AUTO
     postings_waiting: int = Field(10_000, ge=1, le=1_000_000)
 
+    worker: bool = True
+    """Whether a server over HTTP works off what is due, besides serving."""
+    worker_poll_s: Seconds = 1.0
+    worker_scan_s: Seconds = 5.0
+    worker_jobs: int = Field(4, ge=1, le=256)
+    worker_job_s: Seconds = 60.0
+    worker_attempts: int = Field(12, ge=1, le=100)
+    worker_grace_s: Seconds = 10.0
+
     def audiences(self) -> list[str]:
         """What a token may be for: the public URL, or what is below it, unless others are named."""
         given = parse_list(self.oauth_audience)
@@ -189,6 +198,17 @@ class Settings(BaseSettings):
             result_chars=self.result_chars,
             workers=self.workers,
             scripts_per_worker=self.scripts_per_worker,
+        )
+
+    def worker_limits(self) -> WorkerLimits:
+        """The limits of a worker's jobs."""
+        return WorkerLimits(
+            poll_s=self.worker_poll_s,
+            scan_s=self.worker_scan_s,
+            at_a_time=self.worker_jobs,
+            job_s=self.worker_job_s,
+            attempts=self.worker_attempts,
+            grace_s=self.worker_grace_s,
         )
 
     @property

@@ -98,7 +98,7 @@ async def test_refusals_are_counted() -> None:
     metrics = Metrics(())
     await Bodies(echo, max_bytes=1, observer=metrics)(scope_of(), receiving(part(b"ab")), Sent())
 
-    assert metrics.registry.get_sample_value("billing_refusals_total", {"code":"body_too_large"}) == 1
+    assert metrics.registry.get_sample_value("billing_refusals_total", {"code": "body_too_large"}) == 1
 
 
 async def raw(server: HttpServer, key: str, *parts: bytes, **headers: str) -> bytes:

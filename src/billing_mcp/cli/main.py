@@ -18,7 +18,7 @@ from billing_mcp.logs import configure_logs
 
 COMMANDS = (
     *("demo", "serve", "config", "doctor", "run", "call", "accounts", "holds", "keys", "db", "audit"),
-    *("backup", "restore", "bundle"),
+    *("worker", "outbox", "backup", "restore", "bundle"),
 )
 """Each is a module of this package that has its `app`, but for those that share one."""
 _SHARED = {"restore": ("backup", "restore_app")}

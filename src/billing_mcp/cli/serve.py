@@ -7,7 +7,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -93,6 +93,15 @@ def serve(
             help="Default: text; over HTTP json, unless standard error is a terminal.",
         ),
     ] = None,
+    worker: Annotated[
+        bool | None,
+        typer.Option(
+            "--worker/--no-worker",
+            envvar="BILLING_MCP_WORKER",
+            help="Do what falls due as well, as billing-mcp worker does. Default: yes.",
+            rich_help_panel=_HTTP,
+        ),
+    ] = None,
     database: Database = None,
 ) -> None:
     """Serve agents over MCP.
@@ -113,7 +122,12 @@ def serve(
 
     async def work() -> None:
         settings = settings_with(
-            database=database, permissions=permissions, read_only=read_only, json_response=json_response, **options
+            database=database,
+            permissions=permissions,
+            read_only=read_only,
+            json_response=json_response,
+            worker=worker,
+            **options,
         )
         _start_logs(settings.log_format, over_http=transport == "http")
         if transport == "http":
@@ -170,7 +184,8 @@ async def _serve_http(settings: Settings) -> None:
             for remark in await _remarks(billing):
                 say(remark, style="yellow")
             ready = partial(say, f"Serving agents on {url} - Ctrl-C ends.")
-            await serve_http(billing, metrics, rates, listener, on_ready=ready)
+            async with billing.worker(on_job=metrics.job_ended).running() if settings.worker else nullcontext():
+                await serve_http(billing, metrics, rates, listener, on_ready=ready)
             say("Ended: what was running has been finished.")
 
 

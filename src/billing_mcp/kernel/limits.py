@@ -1,9 +1,11 @@
-"""Owns the limits of an execution, and of the script in it."""
+"""Owns the limits of an execution, of the script in it, and of the jobs of a worker."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+
+_LEASE_MARGIN_S = 45.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,23 @@ class SandboxLimits:
     result_chars: int = 24_000
     workers: int = 4
     scripts_per_worker: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLimits:
+    """How a worker goes about its jobs. `at_a_time` is for each kind of job."""
+
+    poll_s: float = 1.0
+    scan_s: float = 5.0
+    at_a_time: int = 4
+    job_s: float = 60.0
+    attempts: int = 12
+    grace_s: float = 10.0
+
+    @property
+    def lease_s(self) -> float:
+        """How long a job is ours: longer than it may take, by what its last statement and our note of it may take."""
+        return self.job_s + _LEASE_MARGIN_S
 
 
 class JailMode(StrEnum):

@@ -12,11 +12,12 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from billing_mcp.domain.clock import Clock, iso
-from billing_mcp.domain.errors import InvalidArgument, NotFound, Refused
+from billing_mcp.domain.errors import BillingError, Conflict, InvalidArgument, NotFound, Unavailable
 from billing_mcp.domain.holds import CaptureHold, ExpireHold, Hold, HoldAction, PlaceHold, ReleaseHold
 from billing_mcp.domain.instructions import IdempotencyKey, Instruction, Receipt, check_key
 from billing_mcp.domain.ledger import MAX_TOTAL_MICROS
 from billing_mcp.domain.money import format_micros
+from billing_mcp.store.engine import uninterrupted
 from billing_mcp.store.store import Store
 
 DEFAULT_LIFE = timedelta(days=7)
@@ -92,21 +93,42 @@ class PlatformHolds:
         """
         return await self._expire(account_id, hold_id, self._clock())
 
-    async def expire_due(self, *, progress: Callable[[int], None] | None = None) -> int:
-        """Expire all holds of all accounts that are past their time. Returns how many.
+    async def expire_due(
+        self,
+        account_id: str | None = None,
+        *,
+        limit: int | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> int:
+        """Expire holds that are past their time: of one account or of all, up to `limit` or all. Returns how many.
 
-        `progress` hears how many are done. It can be interrupted and run again at any time.
+        `progress` hears how many are done. It can be interrupted and run again at any time. A hold that cannot
+        be expired keeps no other from it: what went wrong first is raised when all others are done, unless it
+        is Unavailable or Conflict, which is raised at once.
         """
-        expired = 0
+        expired = tried = 0
         now = self._clock()
-        while True:
-            async with self._store.read(now) as tx:
-                due = await tx.holds.due(now, limit=min(_DUE_AT_A_TIME, self._store.capacity))
+        at_a_time = min(_DUE_AT_A_TIME, self._store.capacity)
+        last: Hold | None = None
+        failed: BillingError | None = None
+        while limit is None or tried < limit:
+            wanted = at_a_time if limit is None else min(at_a_time, limit - tried)
+            due = await uninterrupted(self._due(now, account_id, last, wanted))
             if not due:
-                return expired
-            expired += sum(await asyncio.gather(*(self._expire_if_open(hold, now) for hold in due)))
+                break
+            last, tried = due[-1], tried + len(due)
+            for outcome in await asyncio.gather(*(self._expire_if_open(hold, now) for hold in due)):
+                if isinstance(outcome, BillingError):
+                    failed = failed or outcome
+                else:
+                    expired += outcome
             if progress is not None:
                 progress(expired)
+            if isinstance(failed, Unavailable | Conflict):
+                break
+        if failed is not None:
+            raise failed
+        return expired
 
     async def get(self, account_id: str, hold_id: str) -> Hold:
         """One hold, as it is now."""
@@ -116,11 +138,16 @@ class PlatformHolds:
     async def _expire(self, account_id: str, hold_id: str, now: datetime) -> Receipt:
         return await self._submit(account_id, ExpireHold(hold_id), now, "", ())
 
-    async def _expire_if_open(self, hold: Hold, now: datetime) -> bool:
+    async def _due(self, now: datetime, account_id: str | None, after: Hold | None, limit: int) -> list[Hold]:
+        async with self._store.read(now) as tx:
+            return await tx.holds.due(now, limit=limit, account_id=account_id, after=after)
+
+    async def _expire_if_open(self, hold: Hold, now: datetime) -> bool | BillingError:
+        """Whether it was expired by this; False when somebody else was first."""
         try:
             await self._expire(hold.account_id, hold.hold_id, now)
-        except Refused:
-            return False  # somebody else was first
+        except BillingError as error:
+            return False if error.code == "hold_not_open" else error
         return True
 
     async def _submit(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import ColumnElement, bindparam, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing_mcp.domain.clock import to_epoch_us
@@ -47,11 +47,27 @@ class Holds:
         rows = await self._connection.execute(select(_HOLDS).where(within).order_by(c.hold_id.desc()).limit(limit))
         return [hold_of(row) for row in rows]
 
-    async def due(self, now: datetime, *, limit: int) -> list[Hold]:
-        """Up to `limit` open holds of all accounts whose time is over, those that waited longest first."""
-        due = _OPEN & (_HOLDS.c.expires_at_us <= to_epoch_us(now))
-        rows = await self._connection.execute(select(_HOLDS).where(due).order_by(_HOLDS.c.expires_at_us).limit(limit))
+    async def due(
+        self, now: datetime, *, limit: int, account_id: str | None = None, after: Hold | None = None
+    ) -> list[Hold]:
+        """Up to `limit` open holds whose time is over, of one account or of all, those that waited longest first.
+
+        `after` is the last one that was seen.
+        """
+        c = _HOLDS.c
+        order = (c.expires_at_us, c.account_id, c.hold_id)
+        due = _due(now)
+        if account_id is not None:
+            due &= c.account_id == account_id
+        if after is not None:
+            due &= tuple_(*order) > tuple_(to_epoch_us(after.expires_at), after.account_id, after.hold_id)
+        rows = await self._connection.execute(select(_HOLDS).where(due).order_by(*order).limit(limit))
         return [hold_of(row) for row in rows]
+
+    async def due_account_ids(self, now: datetime) -> list[str]:
+        """Every account that has an open hold whose time is over."""
+        found = select(_HOLDS.c.account_id).where(_due(now)).distinct()
+        return list((await self._connection.execute(found)).scalars())
 
     async def named(self, account_id: str, hold_ids: Sequence[str]) -> dict[str, Hold]:
         """The holds with these ids, as far as there are any."""
@@ -69,3 +85,7 @@ class Holds:
     async def account_ids(self) -> list[str]:
         """Every account that has a hold."""
         return list((await self._connection.execute(select(_HOLDS.c.account_id).distinct())).scalars())
+
+
+def _due(now: datetime) -> ColumnElement[bool]:
+    return _OPEN & (_HOLDS.c.expires_at_us <= to_epoch_us(now))

@@ -236,13 +236,14 @@ class PlatformRequestRow(SQLModel, table=True):
 class OutboxRow(SQLModel, table=True):
     """Work that is done after the commit that made it due: `event` says which.
 
-    It is waiting, done or dead. Whoever takes it leaves a lease and makes it due when that ends; of those that
-    wait, an account has one with the same `only_once`.
+    It is waiting or dead; what is done is deleted. Whoever takes it leaves a lease and makes it due when that
+    ends; of those that wait, an account has one with the same `only_once`.
     """
 
     __tablename__ = "outbox"
     __table_args__ = (
         Index("ix_outbox_due", "event", "due_at_us", **_only("waiting")),
+        Index("ix_outbox_dead", "event", "ended_at_us", **_only("dead")),
         Index("ix_outbox_only_once", "account_id", "only_once", unique=True, **_only("waiting")),
     )
     account_id: str = Field(primary_key=True, foreign_key="accounts.account_id")

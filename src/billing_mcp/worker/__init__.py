@@ -1,1 +1,1 @@
-"""What happens by itself: closing billing periods."""
+"""What happens by itself: jobs from the outbox, and closing billing periods."""

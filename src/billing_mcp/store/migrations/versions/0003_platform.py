@@ -42,6 +42,8 @@ def _lease_the_outbox() -> None:
     waiting = sa.text("status = 'waiting'")
     op.drop_index("ix_outbox_created", "outbox")
     op.create_index("ix_outbox_due", "outbox", ["event", "due_at_us"], sqlite_where=waiting, postgresql_where=waiting)
+    dead = sa.text("status = 'dead'")
+    op.create_index("ix_outbox_dead", "outbox", ["event", "ended_at_us"], sqlite_where=dead, postgresql_where=dead)
     op.create_index(
         "ix_outbox_only_once",
         "outbox",

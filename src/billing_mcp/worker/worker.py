@@ -1,0 +1,128 @@
+"""Owns a worker: a lane for each topic, and what looks for work that nobody has announced."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+
+from billing_mcp.domain.clock import Clock
+from billing_mcp.domain.errors import BillingError
+from billing_mcp.kernel.limits import WorkerLimits
+from billing_mcp.store.engine import TransactionAbortedError, uninterrupted
+from billing_mcp.store.store import Store
+from billing_mcp.worker.backoff import backoff_s
+from billing_mcp.worker.lane import Job, Lane, OnJob, Outcome
+
+log = structlog.get_logger()
+
+Finder = Callable[[], Coroutine[Any, Any, int]]
+"""Puts work into the outbox that only time has made due, and returns how much."""
+
+_PATIENCE_S = 30.0
+
+
+class Worker:
+    """Does the jobs of a store's outbox. As many workers as you like may share one database.
+
+    It knows the topics of `jobs` and leaves all other rows alone. An error of the database makes it wait and
+    go on. It may be killed at any time: what it had taken is due again when the lease ends.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        limits: WorkerLimits,
+        *,
+        jobs: Mapping[str, Job],
+        finders: Sequence[Finder] = (),
+        on_job: OnJob | None = None,
+    ) -> None:
+        self._limits = limits
+        self._on_job = on_job
+        self._finders = finders
+        self._lanes = [Lane(topic, job, store, clock, limits, self._heard) for topic, job in jobs.items()]
+        self.outcomes: Counter[Outcome] = Counter()
+        """How many jobs came to what, since it was made."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, and until the jobs that run then have ended, or their grace has."""
+        async with asyncio.TaskGroup() as tasks:
+            for lane in self._lanes:
+                tasks.create_task(self._serve(lane, stop))
+            for finder in self._finders:
+                tasks.create_task(self._look(finder, stop))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Work for the block."""
+        stop = asyncio.Event()
+        work = asyncio.create_task(self.run(stop))
+        try:
+            yield
+        finally:
+            stop.set()
+            await work
+
+    async def run_once(self) -> None:
+        """Do all that is due now, and what becomes due by that. Raises what the database raises."""
+        try:
+            before = -1
+            while self.outcomes.total() > before:
+                before = self.outcomes.total()
+                for finder in self._finders:
+                    await uninterrupted(finder())
+                for lane in self._lanes:
+                    await lane.empty()
+        finally:
+            for lane in self._lanes:
+                await lane.settle(timeout_s=self._limits.grace_s)
+
+    async def _serve(self, lane: Lane, stop: asyncio.Event) -> None:
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            await _repeat(lambda: lane.step(stopped), stop, lane.topic)
+        finally:
+            stopped.cancel()
+            await lane.settle(timeout_s=self._limits.grace_s)
+
+    async def _look(self, finder: Finder, stop: asyncio.Event) -> None:
+        async def step() -> None:
+            await uninterrupted(finder())
+            await _pause(stop, self._limits.scan_s)
+
+        await _repeat(step, stop, "finder")
+
+    def _heard(self, topic: str, outcome: Outcome, seconds: float) -> None:
+        self.outcomes[outcome] += 1
+        if self._on_job is not None:
+            self._on_job(topic, outcome, seconds)
+
+
+async def _repeat(step: Callable[[], Awaitable[None]], stop: asyncio.Event, what: str) -> None:
+    """Do it again and again until `stop` is set; what goes wrong makes it wait, longer each time."""
+    failures = 0
+    while not stop.is_set():
+        try:
+            await step()
+            failures = 0
+            continue
+        except (BillingError, TransactionAbortedError) as error:
+            log.warning("worker_waits", what=what, error=getattr(error, "code", "database_busy"))
+        except Exception:
+            log.exception("worker_waits", what=what)
+        failures += 1
+        await _pause(stop, backoff_s(failures, first_s=0.5, cap_s=_PATIENCE_S))
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return
