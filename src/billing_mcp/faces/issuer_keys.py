@@ -61,6 +61,9 @@ class IssuerKeys:
             async with asyncio.timeout(_WAIT_S):
                 return await asyncio.get_running_loop().run_in_executor(self._thread, self._client.find, key_id)
         except (_AwayError, TimeoutError):
+            found = self._client.known(key_id)
+            if found is not None:  # an issuer that answers too slowly is away, too
+                return found
             raise Unavailable(
                 "the keys of the authorization server cannot be fetched, so no token can be checked",
                 code="issuer_unavailable",
