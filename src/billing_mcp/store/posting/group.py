@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Coroutine, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import structlog
 
@@ -74,14 +74,9 @@ class GroupCommit:
         `outcome_unknown` when the database went away at the commit. A caller that goes away while its
         instruction still waits has withdrawn it.
         """
-        if self._closed:
-            raise Unavailable("the server is shutting down", hint="Send the same again when it is back.")
+        self._check_open()
         if self._waiting >= self._capacity:
-            raise Unavailable(
-                f"{self._waiting} instructions wait already, which is all that may",
-                code="queue_full",
-                hint="Send the same again, with the same idempotency_key, in a second.",
-            )
+            raise self._full()
         waiting = _Waiting(instruction, asyncio.get_running_loop().create_future())
         self._waiting += 1
         try:
@@ -90,12 +85,43 @@ class GroupCommit:
         finally:
             self._waiting -= 1
 
+    async def submit_many(self, instructions: Sequence[Instruction]) -> list[Receipt | BillingError]:
+        """Carry out each for itself, in order; returns once all are durable, with what `submit` returns or raises.
+
+        What finds no room among those that wait is refused with `queue_full`; what came before it is not.
+        Raises Unavailable when the server is shutting down.
+        """
+        self._check_open()
+        room = max(0, self._capacity - self._waiting)
+        create_future = asyncio.get_running_loop().create_future
+        many = [_Waiting(instruction, create_future()) for instruction in instructions[:room]]
+        self._waiting += len(many)
+        try:
+            for each in many:
+                self._enqueue(each)
+            told = await asyncio.gather(*[each.receipt for each in many], return_exceptions=True)
+        finally:
+            self._waiting -= len(many)
+        outcomes = cast("list[Receipt | BillingError]", told)  # nothing else is ever set
+        return [*outcomes, *[self._full() for _ in instructions[room:]]]
+
     async def close(self) -> None:
         """Take nothing new, and let what waits end."""
         self._closed = True
         while running := [task for task in self._tasks if not task.done()]:
             await asyncio.wait(running)
         await self._batches.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Unavailable("the server is shutting down", hint="Send the same again when it is back.")
+
+    def _full(self) -> Unavailable:
+        return Unavailable(
+            f"{self._waiting} instructions wait already, which is all that may",
+            code="queue_full",
+            hint="Send the same again, with the same idempotency_key, in a second.",
+        )
 
     def _enqueue(self, waiting: _Waiting) -> None:
         account_id = waiting.instruction.account_id
