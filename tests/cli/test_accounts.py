@@ -173,3 +173,41 @@ def test_arguments_that_make_no_sense_are_a_usage_error(cli: Cli, lived: str, ar
 
     assert (outcome.exit_code, outcome.stdout) == (2, "")
     assert cli("accounts", "list", "--json", "--database", lived).json == before
+
+
+def test_a_credit_is_money_of_ones_own_and_tells_why(cli: Cli, database: str, account: str) -> None:
+    options = ("--reason", "Goodwill [for] 株", "--database", database)
+    credited = cli("accounts", "credit", account, "0.0065", *options)
+
+    assert (credited.exit_code, credited.words) == (0, "Credited. The balance is 100.0065 EUR.")
+    listed = cli("call", "billing.ledger.list", f"account_id={account}", "--json", "--database", database).json
+    newest = listed["result"]["items"][0]
+    assert (newest["type"], newest["amount"]) == ("credit", "0.0065")
+    assert newest["description"] == "Credit: Goodwill [for] 株"
+
+
+@pytest.mark.parametrize("command", ["topup", "credit"])
+def test_money_under_a_key_arrives_once(cli: Cli, database: str, account: str, command: str) -> None:
+    reason = ("--reason", "r") if command == "credit" else ()
+    options = (*reason, "--idempotency-key", "k", "--database", database)
+    first = cli("accounts", command, account, "5", *options, "--json").json
+    again = cli("accounts", command, account, "5.00", *options)
+
+    assert (first["free"], first["reserved"], first["replayed"]) == ("105.00", "0.00", False)
+    assert again.words == "Done before, under the same key: the balance was 105.00 EUR."
+    assert cli("accounts", command, account, "5", *options, "--json").json == {**first, "replayed": True}
+    cli("accounts", command, account, "6", *options).refused("idempotency_key_reused", 2)
+    assert cli("accounts", "list", "--json", "--database", database).json[0]["available"] == "105.00"
+
+
+@pytest.mark.parametrize(
+    ("amount", "reason"), [("0", "r"), ("-5", "r"), ("1e3", "r"), ("5", ""), ("5", " "), ("5", "a\nb")]
+)
+def test_a_credit_is_a_positive_amount_with_a_reason(cli: Cli, lived: str, amount: str, reason: str) -> None:
+    before = cli("accounts", "list", "--json", "--database", lived).json
+    options = ("--reason", reason, "--database", lived)
+
+    cli("accounts", "credit", *options, "--", MAIL, amount).refused("invalid_argument", 2)
+    cli("accounts", "credit", *options[:1], "r", *options[2:], "--", NOBODY, "5").refused("not_found", 3)
+
+    assert cli("accounts", "list", "--json", "--database", lived).json == before

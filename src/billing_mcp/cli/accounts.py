@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import date
 from typing import Annotated
 from uuid import UUID
@@ -11,13 +12,15 @@ import typer
 from billing_mcp import terminal
 from billing_mcp.app import clock_of
 from billing_mcp.catalog.loader import default_catalog
-from billing_mcp.cli.common import Database, Json, run
+from billing_mcp.cli.common import Database, IdempotencyKey, Json, run
 from billing_mcp.cli.opened import open_store
 from billing_mcp.domain.clock import iso
 from billing_mcp.domain.errors import InvalidArgument
 from billing_mcp.domain.ids import new_id
+from billing_mcp.domain.instructions import Receipt
 from billing_mcp.domain.money import format_micros, parse_micros
-from billing_mcp.operations.platform import ComponentType, count_components, open_account, receive_payment
+from billing_mcp.operations.platform import ComponentType, count_components, open_account
+from billing_mcp.operations.platform_money import PlatformMoney
 
 app = typer.Typer(help="Accounts, and what the platform does with them.", no_args_is_help=True, add_completion=False)
 
@@ -83,21 +86,33 @@ def list_accounts(as_json: Json = False, database: Database = None) -> None:
 def topup(
     account_id: AccountArgument,
     amount: Annotated[str, typer.Argument(help="For example 50.00.")],
+    idempotency_key: IdempotencyKey = "",
+    as_json: Json = False,
     database: Database = None,
 ) -> None:
     """Credit a wallet with money that you have received outside, such as a bank transfer."""
 
-    async def work() -> None:
-        try:
-            amount_micros = parse_micros(amount)
-        except ValueError as error:
-            raise InvalidArgument(str(error), field="amount") from None
-        async with open_store(database) as (store, settings), store.write(clock_of(settings)()) as tx:
-            transaction = await receive_payment(tx, str(account_id), amount_micros, provider="manual")
-        balance = format_micros(transaction.balance_after_micros)
-        terminal.console().print(f"Credited. The balance is [bold]{balance} {transaction.currency}[/].")
+    def act(money: PlatformMoney, amount_micros: int) -> Awaitable[Receipt]:
+        return money.receive(str(account_id), amount_micros, provider="manual", idempotency_key=idempotency_key)
 
-    run(work())
+    _do(act, amount, database, as_json=as_json)
+
+
+@app.command()
+def credit(
+    account_id: AccountArgument,
+    amount: Annotated[str, typer.Argument(help="For example 5.00.")],
+    reason: Annotated[str, typer.Option(help="What it is for, for good: no personal data.")],
+    idempotency_key: IdempotencyKey = "",
+    as_json: Json = False,
+    database: Database = None,
+) -> None:
+    """Give an account money of your own, such as for an outage."""
+
+    def act(money: PlatformMoney, amount_micros: int) -> Awaitable[Receipt]:
+        return money.credit(str(account_id), amount_micros, reason=reason, idempotency_key=idempotency_key)
+
+    _do(act, amount, database, as_json=as_json)
 
 
 @app.command()
@@ -123,3 +138,33 @@ def count(
         terminal.console().print(f"{quantity} of component {component} from {day.isoformat()} on.")
 
     run(work())
+
+
+def _do(
+    act: Callable[[PlatformMoney, int], Awaitable[Receipt]], amount: str, database: str | None, *, as_json: bool
+) -> None:
+    async def work() -> None:
+        try:
+            amount_micros = parse_micros(amount)
+        except ValueError as error:
+            raise InvalidArgument(str(error), field="amount") from None
+        async with open_store(database) as (store, settings):
+            receipt = await act(PlatformMoney(store, clock_of(settings)), amount_micros)
+        _show(receipt, as_json=as_json)
+
+    run(work())
+
+
+def _show(receipt: Receipt, *, as_json: bool) -> None:
+    if as_json:
+        balances = {
+            "free": format_micros(receipt.available_micros),
+            "reserved": format_micros(receipt.reserved_micros),
+            "currency": receipt.currency,
+        }
+        (transaction_id,) = receipt.transaction_ids
+        terminal.print_json({"transaction_id": transaction_id, **balances, "replayed": receipt.replayed})
+        return
+    balance = format_micros(receipt.available_micros + receipt.reserved_micros)
+    again = "Done before, under the same key: the balance was" if receipt.replayed else "Credited. The balance is"
+    terminal.console().print(f"{again} [bold]{balance} {receipt.currency}[/].")

@@ -99,7 +99,7 @@ class ArgumentParser:
         else:
             hint = f"Did you mean {either(close)}? " if close else ""
         return InvalidArgument(
-            f"{self._function} has no argument {_shown(name)}",
+            f"{self._function} has no argument {shown(name)}",
             code="unknown_argument",
             field=name[:_SHOWN_VALUE_CHARS],
             hint=f"{hint}Its arguments are {', '.join(self._names)}.",
@@ -114,11 +114,11 @@ class ArgumentParser:
             hint=f"Write {self.usage}; {name} is {self._takes[name].words}.",
         )
 
-    def invalid(self, name: str, shown: str) -> InvalidArgument:
+    def invalid(self, name: str, given: str) -> InvalidArgument:
         """The error for an argument that cannot have the value that is shown."""
         takes = self._takes[name]
         return InvalidArgument(
-            f"{name} of {self._function} must be {takes.words}; got {shown}",
+            f"{name} of {self._function} must be {takes.words}; got {given}",
             field=name,
             hint=f"Write {either([f'{name}={value}' for value in takes.written])}.",
         )
@@ -131,7 +131,7 @@ class ArgumentParser:
             return self.unknown(name)
         if problem["type"] == "missing":
             return self.missing(name)
-        return self.invalid(name, _shown(problem["input"]))
+        return self.invalid(name, shown(problem["input"]))
 
 
 def from_text(annotation: Any, text: str) -> object:
@@ -160,11 +160,12 @@ def _takes(annotation: Any) -> Takes:
     return told[0] if told else Takes("of another type", ("...",))
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """What was given, in few characters that can be printed."""
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 64:
         return "an integer of more than 64 bits"
     if isinstance(value, str) and len(value) > _SHOWN_VALUE_CHARS:
-        return f"{_shown(value[: _SHOWN_VALUE_CHARS - 2])}… ({len(value)} characters)"
+        return f"{shown(value[: _SHOWN_VALUE_CHARS - 2])}… ({len(value)} characters)"
     if isinstance(value, str | int | float | bool | date) or value is None:
         text = repr(value).encode("ascii", "backslashreplace").decode()
         return text if len(text) <= _SHOWN_VALUE_CHARS else f"{text[:_SHOWN_VALUE_CHARS]}… ({len(text)} characters)"

@@ -27,11 +27,9 @@ async def open_account(tx: Transaction, account_id: str, name: str, currency: st
 
     Raises InvalidArgument for what is no name, and Refused with code `account_exists`.
     """
-    clean = storable_name(name)
-    if await tx.accounts.exists(account_id):
-        raise Refused(f"account {account_id} is open already", code="account_exists")
-    account = AccountRecord(account_id, clean, "active", currency, tx.now)
-    await tx.accounts.add(account)
+    account = AccountRecord(account_id, storable_name(name), "active", currency, tx.now)
+    if not await tx.accounts.add(account):
+        raise Refused(f"account {account_id} is open already", code="account_exists", field="account_id")
     await tx.ledger.open_wallet(account_id, currency)
     return account
 
@@ -121,15 +119,19 @@ def _later(tx: Transaction, expires_at: datetime | None) -> datetime | None:
 
 async def receive_payment(tx: Transaction, account_id: str, amount_micros: int, *, provider: str) -> LedgerTransaction:
     """Credit the wallet with money that a provider has received. Raises InvalidArgument."""
+    currency = (await tx.ledger.wallet(account_id)).currency
+    (transaction,) = await tx.ledger.post([payment(account_id, amount_micros, currency, provider, tx.now)])
+    return transaction
+
+
+def payment(account_id: str, amount_micros: int, currency: str, provider: str, now: datetime) -> Posting:
+    """The posting of money that a provider has received. Raises InvalidArgument."""
     if amount_micros <= 0:
         raise InvalidArgument(f"a payment is positive; got {format_micros(amount_micros)}", field="amount")
-    currency = (await tx.ledger.wallet(account_id)).currency
-    posting = Posting(
+    return Posting(
         account_id=account_id,
         type="topup",
         description=f"Top-up of {format_micros(amount_micros)} {currency} by {provider.replace('_', ' ')}",
         entries=(Entry(AVAILABLE, amount_micros, currency), Entry(cash(provider), -amount_micros, currency)),
-        effective_at=tx.now,
+        effective_at=now,
     )
-    (transaction,) = await tx.ledger.post([posting])
-    return transaction

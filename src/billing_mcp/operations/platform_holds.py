@@ -7,16 +7,16 @@ that wait. All that give an `idempotency_key` can be sent again after any failur
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from billing_mcp.domain.clock import Clock, iso
 from billing_mcp.domain.errors import BillingError, Conflict, InvalidArgument, NotFound, Unavailable
 from billing_mcp.domain.holds import CaptureHold, ExpireHold, Hold, HoldAction, PlaceHold, ReleaseHold
-from billing_mcp.domain.instructions import IdempotencyKey, Instruction, Receipt, check_key
+from billing_mcp.domain.instructions import IdempotencyKey, Instruction, Receipt
 from billing_mcp.domain.ledger import MAX_TOTAL_MICROS
 from billing_mcp.domain.money import format_micros
+from billing_mcp.operations.platform_keys import posting_key
 from billing_mcp.store.engine import uninterrupted
 from billing_mcp.store.store import Store
 
@@ -30,7 +30,8 @@ class PlatformHolds:
 
     Every method raises NotFound for an account or hold that is not there, InvalidArgument for a wrong
     argument or an `idempotency_key` that belongs to another request, and Unavailable: `queue_full`, when
-    more wait than may; `outcome_unknown`, when the database went away at the commit.
+    more wait than may; `outcome_unknown`, when the database went away at the commit. An `idempotency_key`
+    is for one account, and for the `principal_id` that gives it, "" on the command line.
     """
 
     def __init__(self, store: Store, clock: Clock) -> None:
@@ -45,20 +46,22 @@ class PlatformHolds:
         reference: str = "",
         expires_at: datetime | None = None,
         idempotency_key: str = "",
+        principal_id: str = "",
     ) -> Receipt:
         """Set money aside until `expires_at`, by default 7 days from now, for what you call `reference`.
 
         That is at most 366 days ahead. The reference is stored for good: it names the work, and holds no
         personal data. Raises InsufficientFunds, and Refused with code `account_not_active`.
         """
-        now = self._clock()
-        _check_amount(amount_micros)
-        _check_reference(reference)
-        if expires_at is not None and expires_at.tzinfo is None:
-            raise InvalidArgument(f"expires_at must have a time zone; got {expires_at}", field="expires_at")
-        action = PlaceHold(amount_micros, reference, expires_at or now + DEFAULT_LIFE)
-        asked = ("place", amount_micros, reference, None if expires_at is None else iso(expires_at))
-        return await self._submit(account_id, action, now, idempotency_key, asked)
+        placing = self.placing(
+            account_id,
+            amount_micros,
+            reference=reference,
+            expires_at=expires_at,
+            idempotency_key=idempotency_key,
+            principal_id=principal_id,
+        )
+        return await self._store.submit(placing)
 
     async def capture(
         self,
@@ -68,6 +71,7 @@ class PlatformHolds:
         *,
         final: bool = False,
         idempotency_key: str = "",
+        principal_id: str = "",
     ) -> Receipt:
         """Charge what a hold was for: all that remains, or an amount; several captures may follow.
 
@@ -75,16 +79,62 @@ class PlatformHolds:
         comes from what is free, and what is missing there is owed, which makes the account past_due.
         Raises Refused with code `hold_not_open`, or `amount_too_large` for more than can be stored.
         """
-        if amount_micros is not None:
-            _check_amount(amount_micros)
-        asked = ("capture", hold_id, amount_micros, final)
-        action = CaptureHold(hold_id, amount_micros, final)
-        return await self._submit(account_id, action, self._clock(), idempotency_key, asked)
+        key = {"idempotency_key": idempotency_key, "principal_id": principal_id}
+        return await self._store.submit(self.capturing(account_id, hold_id, amount_micros, final=final, **key))
 
-    async def release(self, account_id: str, hold_id: str, *, idempotency_key: str = "") -> Receipt:
+    async def release(
+        self, account_id: str, hold_id: str, *, idempotency_key: str = "", principal_id: str = ""
+    ) -> Receipt:
         """Give back what remains of a hold. Raises Refused with code `hold_not_open`."""
-        action = ReleaseHold(hold_id)
-        return await self._submit(account_id, action, self._clock(), idempotency_key, ("release", hold_id))
+        key = {"idempotency_key": idempotency_key, "principal_id": principal_id}
+        return await self._store.submit(self.releasing(account_id, hold_id, **key))
+
+    async def carry_out(self, instructions: Sequence[Instruction]) -> list[Receipt | BillingError]:
+        """Carry out each for itself, all together: what `place`, `capture` and `release` return or raise, in order."""
+        return await self._store.submit_many(instructions)
+
+    def placing(
+        self,
+        account_id: str,
+        amount_micros: int,
+        *,
+        reference: str = "",
+        expires_at: datetime | None = None,
+        idempotency_key: str = "",
+        principal_id: str = "",
+    ) -> Instruction:
+        """What `place` carries out."""
+        now = self._clock()
+        check_amount(amount_micros)
+        check_reference(reference)
+        if expires_at is not None and expires_at.tzinfo is None:
+            raise InvalidArgument(f"expires_at must have a time zone; got {expires_at}", field="expires_at")
+        action = PlaceHold(amount_micros, reference, expires_at or now + DEFAULT_LIFE)
+        asked = ("place", amount_micros, reference, None if expires_at is None else iso(expires_at))
+        return _instruction(account_id, action, now, posting_key(idempotency_key, asked, principal_id))
+
+    def capturing(
+        self,
+        account_id: str,
+        hold_id: str,
+        amount_micros: int | None = None,
+        *,
+        final: bool = False,
+        idempotency_key: str = "",
+        principal_id: str = "",
+    ) -> Instruction:
+        """What `capture` carries out."""
+        if amount_micros is not None:
+            check_amount(amount_micros)
+        key = posting_key(idempotency_key, ("capture", hold_id, amount_micros, final), principal_id)
+        return _instruction(account_id, CaptureHold(hold_id, amount_micros, final), self._clock(), key)
+
+    def releasing(
+        self, account_id: str, hold_id: str, *, idempotency_key: str = "", principal_id: str = ""
+    ) -> Instruction:
+        """What `release` carries out."""
+        key = posting_key(idempotency_key, ("release", hold_id), principal_id)
+        return _instruction(account_id, ReleaseHold(hold_id), self._clock(), key)
 
     async def expire(self, account_id: str, hold_id: str) -> Receipt:
         """Give back what remains of a hold that is past its time.
@@ -136,7 +186,7 @@ class PlatformHolds:
             return await tx.holds.get(account_id, hold_id)
 
     async def _expire(self, account_id: str, hold_id: str, now: datetime) -> Receipt:
-        return await self._submit(account_id, ExpireHold(hold_id), now, "", ())
+        return await self._store.submit(_instruction(account_id, ExpireHold(hold_id), now))
 
     async def _due(self, now: datetime, account_id: str | None, after: Hold | None, limit: int) -> list[Hold]:
         async with self._store.read(now) as tx:
@@ -150,23 +200,12 @@ class PlatformHolds:
             return False if error.code == "hold_not_open" else error
         return True
 
-    async def _submit(
-        self, account_id: str, action: HoldAction, now: datetime, idempotency_key: str, asked: tuple[object, ...]
-    ) -> Receipt:
-        _check_id(account_id, "account_id")
-        if not isinstance(action, PlaceHold):
-            _check_id(action.hold_id, "hold_id")
-        key = _key(idempotency_key, asked) if idempotency_key else None
-        return await self._store.submit(Instruction(account_id, action, now, key))
 
-
-def _key(idempotency_key: str, asked: tuple[object, ...]) -> IdempotencyKey:
-    check_key(idempotency_key)
-    return IdempotencyKey(_digest(idempotency_key), _digest("\x1f".join(map(str, asked))))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+def _instruction(account_id: str, action: HoldAction, now: datetime, key: IdempotencyKey | None = None) -> Instruction:
+    _check_id(account_id, "account_id")
+    if not isinstance(action, PlaceHold):
+        _check_id(action.hold_id, "hold_id")
+    return Instruction(account_id, action, now, key)
 
 
 def _check_id(given: str, field: str) -> None:
@@ -175,7 +214,8 @@ def _check_id(given: str, field: str) -> None:
         raise NotFound(f"{field} {ascii(given)[:80]} does not exist", field=field)
 
 
-def _check_amount(amount_micros: int) -> None:
+def check_amount(amount_micros: int) -> None:
+    """Raise InvalidArgument for what cannot be held or credited: it must be positive, and can be stored."""
     if not 0 < amount_micros <= MAX_TOTAL_MICROS:
         raise InvalidArgument(
             f"amount must be positive, at most {format_micros(MAX_TOTAL_MICROS)}; got {format_micros(amount_micros)}",
@@ -183,7 +223,8 @@ def _check_amount(amount_micros: int) -> None:
         )
 
 
-def _check_reference(reference: str) -> None:
+def check_reference(reference: str) -> None:
+    """Raise InvalidArgument for a reference that is too long, or cannot be printed."""
     if len(reference) > MAX_REFERENCE_CHARS:
         raise InvalidArgument(
             f"a reference has at most {MAX_REFERENCE_CHARS} characters, this one {len(reference)}", field="reference"

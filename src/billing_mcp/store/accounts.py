@@ -6,17 +6,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Row, Select, bindparam, insert, select, update
+from sqlalchemy import Row, Select, bindparam, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing_mcp.domain.clock import from_epoch_us, to_epoch_us
 from billing_mcp.domain.errors import NotFound
+from billing_mcp.domain.ledger import Wallet
 from billing_mcp.domain.plans import AccountStatus
 from billing_mcp.store.changes import ChangeLog, SettingChange
 from billing_mcp.store.snapshot import Rows, fetch
-from billing_mcp.store.tables import AccountRow, table
+from billing_mcp.store.tables import AccountRow, WalletRow, table
 
 _ACCOUNTS = table(AccountRow)
+_WALLETS = table(WalletRow)
+_WALLET = tuple(_WALLETS.c.keys())
+_BOOKS = [column for column in _WALLETS.c if column.name not in _ACCOUNTS.c]
 ACCOUNT = select(_ACCOUNTS).where(_ACCOUNTS.c.account_id == bindparam("account_id"))
 """One account, by `account_id`."""
 
@@ -39,8 +44,8 @@ class Accounts:
         self._connection = connection
         self._changes = changes
 
-    async def add(self, account: AccountRecord) -> None:
-        """Store a new account."""
+    async def add(self, account: AccountRecord) -> bool:
+        """Store a new account. False: there is one with its id, perhaps since a moment ago."""
         values = {
             "account_id": account.account_id,
             "name": account.name,
@@ -48,7 +53,9 @@ class Accounts:
             "currency": account.currency,
             "created_at_us": to_epoch_us(account.created_at),
         }
-        await self._connection.execute(insert(_ACCOUNTS).values(**values))
+        dialect = sqlite if self._connection.dialect.name == "sqlite" else postgresql
+        new = dialect.insert(_ACCOUNTS).values(**values).on_conflict_do_nothing()
+        return (await self._connection.execute(new)).rowcount == 1
 
     async def get(self, account_id: str, *, lock: bool = False) -> AccountRecord:
         """One account; `lock` keeps others from writing to it until this transaction ends.
@@ -66,6 +73,23 @@ class Accounts:
     async def all(self) -> list[AccountRecord]:
         """Every account, oldest first."""
         return await self._select(select(_ACCOUNTS).order_by(_ACCOUNTS.c.created_at_us, _ACCOUNTS.c.account_id))
+
+    async def page(
+        self, *, beyond: tuple[int, str] | None, newest_first: bool, limit: int
+    ) -> list[tuple[AccountRecord, Wallet]]:
+        """Up to `limit` accounts with their wallets, by the moment that they were opened at, then by id.
+
+        `beyond` is the last one that was seen, by its moment in microseconds and its id.
+        """
+        c = _ACCOUNTS.c
+        place = tuple_(c.created_at_us, c.account_id)
+        statement = select(_ACCOUNTS, *_BOOKS).join(_WALLETS, _WALLETS.c.account_id == c.account_id)
+        if beyond is not None:
+            statement = statement.where(place < beyond if newest_first else place > beyond)
+        columns = [c.created_at_us, c.account_id]
+        ordered = statement.order_by(*[each.desc() if newest_first else each.asc() for each in columns])
+        rows = await self._connection.execute(ordered.limit(limit))
+        return [(_record(row), Wallet(*[getattr(row, name) for name in _WALLET])) for row in rows]
 
     async def set_status(self, account: AccountRecord, status: AccountStatus) -> None:
         """Change the status of an account; nothing is written when it is the same."""

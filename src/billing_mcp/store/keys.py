@@ -72,9 +72,19 @@ class Keys:
         """Every key, oldest first."""
         return await self._select(select(_KEYS).order_by(_KEYS.c.created_at_us, _KEYS.c.key_id))
 
-    async def revoke(self, prefix: str, now: datetime) -> bool:
-        """Revoke a key that is not revoked yet; False if there is none."""
+    async def page(self, *, beyond: str | None, newest_first: bool, limit: int) -> list[KeyRecord]:
+        """Up to `limit` keys of agents by their ids, which are in order of time; `beyond` is the last one seen."""
+        key_id = _KEYS.c.key_id
+        statement = select(_KEYS).where(_KEYS.c.kind == "agent").limit(limit)
+        if beyond is not None:
+            statement = statement.where(key_id < beyond if newest_first else key_id > beyond)
+        return await self._select(statement.order_by(key_id.desc() if newest_first else key_id.asc()))
+
+    async def revoke(self, prefix: str, now: datetime, *, kind: KeyKind | None = None) -> bool:
+        """Revoke a key that is not revoked yet, and of that kind if one is given; False if there is none."""
         live = (_KEYS.c.prefix == prefix) & _KEYS.c.revoked_at_us.is_(None)
+        if kind is not None:
+            live &= _KEYS.c.kind == kind
         result = await self._connection.execute(update(_KEYS).where(live).values(revoked_at_us=to_epoch_us(now)))
         return result.rowcount == 1
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import cast
@@ -11,6 +11,7 @@ from typing import cast
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from billing_mcp.domain.errors import BillingError
 from billing_mcp.domain.instructions import Instruction, Receipt
 from billing_mcp.store.accounts import Accounts
 from billing_mcp.store.changes import ChangeLog
@@ -34,6 +35,7 @@ from billing_mcp.store.ledger import Ledger
 from billing_mcp.store.migrate import ensure_sqlite_schema, require_schema, revision
 from billing_mcp.store.observer import NOBODY, Observer
 from billing_mcp.store.outbox import Outbox
+from billing_mcp.store.platform_requests import PlatformRequests
 from billing_mcp.store.posting.batches import PostgreSQLBatches, SQLiteBatches
 from billing_mcp.store.posting.group import CAPACITY, Batches, GroupCommit
 from billing_mcp.store.snapshot import Snapshot, Snapshots
@@ -62,6 +64,7 @@ class Transaction:
         self.keys = Keys(connection)
         self.executions = Executions(connection)
         self.outbox = Outbox(connection, now)
+        self.platform_requests = PlatformRequests(connection, now)
         self.states = States(connection, remember=not writable)
 
     @asynccontextmanager
@@ -145,6 +148,13 @@ class Store:
         Raises what the instruction raises, and Unavailable: `queue_full`, `outcome_unknown`.
         """
         return await self._postings.submit(instruction)
+
+    async def submit_many(self, instructions: Sequence[Instruction]) -> list[Receipt | BillingError]:
+        """Carry out each instruction for itself, in as few commits as can be; the outcomes, in order.
+
+        Each is what `submit` returns or raises. Raises Unavailable when the server is shutting down.
+        """
+        return await self._postings.submit_many(instructions)
 
     @property
     def waiting(self) -> int:

@@ -30,6 +30,7 @@ class AccountRow(SQLModel, table=True):
     """A customer account."""
 
     __tablename__ = "accounts"
+    __table_args__ = (Index("ix_accounts_created", "created_at_us", "account_id"),)
     account_id: str = Field(primary_key=True)
     name: str
     status: str

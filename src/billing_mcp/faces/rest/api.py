@@ -12,6 +12,7 @@ from fastapi_offline import FastAPIOffline
 from billing_mcp import __version__
 from billing_mcp.app import App
 from billing_mcp.faces.errors_page import errors_page
+from billing_mcp.faces.platform import platform_router
 from billing_mcp.faces.problem import ERRORS_PATH
 from billing_mcp.faces.rest.executions import add_executions
 from billing_mcp.faces.rest.functions import add_functions
@@ -33,9 +34,11 @@ def build_rest(app: App, lifespan: Lifespan) -> FastAPI:
         openapi_url="/openapi.json",
         redirect_slashes=False,
         exception_handlers=handlers(app),
+        generate_unique_id_function=lambda route: route.name,
     )
     add_functions(api, app, REGISTRY.without_writes() if app.settings.read_only else REGISTRY)
     add_executions(api, app)
+    api.include_router(platform_router(app))
     api.add_route(ERRORS_PATH, errors_page, include_in_schema=False)
     document: dict[str, Any] = {}
 

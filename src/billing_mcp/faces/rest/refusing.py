@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import structlog
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,6 +15,7 @@ from billing_mcp.app import App
 from billing_mcp.domain.errors import BillingError, Internal, InvalidArgument, NotFound
 from billing_mcp.faces.auth import challenge
 from billing_mcp.faces.problem import problem
+from billing_mcp.faces.requests_read import invalid_request
 from billing_mcp.faces.rest.reading import IDEMPOTENCY_KEY
 from billing_mcp.faces.scope import EXECUTION_ID
 from billing_mcp.kernel.principal import Permission
@@ -50,7 +52,15 @@ def handlers(app: App) -> dict[Any, Any]:
     async def refused(request: Request, error: BillingError) -> Response:
         return refusal(request, error, app.settings)
 
-    return {BillingError: refused, HTTPException: _of_the_framework, Exception: _crashed}
+    async def malformed(request: Request, error: RequestValidationError) -> Response:
+        return refusal(request, invalid_request(error), app.settings)
+
+    return {
+        BillingError: refused,
+        RequestValidationError: malformed,
+        HTTPException: _of_the_framework,
+        Exception: _crashed,
+    }
 
 
 async def _of_the_framework(request: Request, error: HTTPException) -> Response:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Coroutine, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import structlog
 
@@ -79,8 +79,7 @@ class GroupCommit:
         """
         refusal = self._refusal()
         if refusal is not None:
-            self._observer.instruction_refused(instruction, refusal)
-            raise refusal
+            raise self._told(instruction, refusal)
         waiting = _Waiting(instruction, asyncio.get_running_loop().create_future())
         self._waiting += 1
         try:
@@ -94,6 +93,27 @@ class GroupCommit:
         """How many instructions wait, or are being carried out."""
         return self._waiting
 
+    async def submit_many(self, instructions: Sequence[Instruction]) -> list[Receipt | BillingError]:
+        """Carry out each for itself, in order; returns once all are durable, with what `submit` returns or raises.
+
+        What finds no room among those that wait is refused with `queue_full`; what came before it is not.
+        Raises Unavailable when the server is shutting down.
+        """
+        if self._closed:
+            raise self._ended()
+        room = max(0, self._capacity - self._waiting)
+        create_future = asyncio.get_running_loop().create_future
+        many = [_Waiting(instruction, create_future()) for instruction in instructions[:room]]
+        self._waiting += len(many)
+        try:
+            for each in many:
+                self._enqueue(each)
+            told = await asyncio.gather(*[each.receipt for each in many], return_exceptions=True)
+        finally:
+            self._waiting -= len(many)
+        outcomes = cast("list[Receipt | BillingError]", told)  # nothing else is ever set
+        return [*outcomes, *[self._told(each, self._full()) for each in instructions[room:]]]
+
     async def close(self) -> None:
         """Take nothing new, and let what waits end."""
         self._closed = True
@@ -103,14 +123,23 @@ class GroupCommit:
 
     def _refusal(self) -> Unavailable | None:
         if self._closed:
-            return Unavailable("the server is shutting down", hint="Send the same again when it is back.")
-        if self._waiting >= self._capacity:
-            return Unavailable(
-                f"{self._waiting} instructions wait already, which is all that may",
-                code="queue_full",
-                hint="Send the same again, with the same idempotency_key, in a second.",
-            )
-        return None
+            return self._ended()
+        return self._full() if self._waiting >= self._capacity else None
+
+    def _told(self, instruction: Instruction, refusal: Unavailable) -> Unavailable:
+        """The refusal, once whoever observes knows of it."""
+        self._observer.instruction_refused(instruction, refusal)
+        return refusal
+
+    def _ended(self) -> Unavailable:
+        return Unavailable("the server is shutting down", hint="Send the same again when it is back.")
+
+    def _full(self) -> Unavailable:
+        return Unavailable(
+            f"{self._waiting} instructions wait already, which is all that may",
+            code="queue_full",
+            hint="Send the same again, with the same idempotency_key, in a second.",
+        )
 
     def _enqueue(self, waiting: _Waiting) -> None:
         account_id = waiting.instruction.account_id

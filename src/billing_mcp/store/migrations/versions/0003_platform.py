@@ -14,6 +14,7 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("keys", sa.Column("kind", sa.String(), nullable=False, server_default="agent"))
     op.add_column("keys", sa.Column("default_account_id", sa.String(), nullable=True))
+    op.create_index("ix_accounts_created", "accounts", ["created_at_us", "account_id"])
     op.create_table(
         "platform_requests",
         sa.Column("principal_id", sa.String(), nullable=False),

@@ -1,0 +1,167 @@
+"""Owns the platform's routes of accounts: opening them, what they use, and what they are given."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+from starlette.responses import Response
+
+from billing_mcp.domain.accrual import ComponentCount
+from billing_mcp.domain.clock import iso, to_epoch_us
+from billing_mcp.domain.ids import new_id
+from billing_mcp.domain.ledger import Wallet
+from billing_mcp.domain.money import decimal_of, format_micros
+from billing_mcp.faces.platform.desk import PREFIX, AccountId, AtDesk, Keyed, Reply
+from billing_mcp.faces.platform.models import (
+    Account,
+    Accounts,
+    Component,
+    Components,
+    Credit,
+    NewAccount,
+    NewCredit,
+    PageAsked,
+    Quantity,
+)
+from billing_mcp.operations.paging import cut, wrong_cursor
+from billing_mcp.operations.platform import ComponentType, count_components, open_account
+from billing_mcp.store.accounts import AccountRecord
+from billing_mcp.store.store import Transaction
+
+router = APIRouter()
+
+
+@router.post("/accounts", status_code=201, response_model=Account)
+async def create_account(given: NewAccount, asking: Keyed) -> Response:
+    """Open an account with an empty wallet, in the catalog's currency.
+
+    Errors: account_exists.
+    """
+
+    async def work(tx: Transaction) -> Reply:
+        account_id = given.account_id or new_id(tx.now)
+        account = await open_account(tx, account_id, given.name, asking.desk.currency)
+        shown = _account(account, await tx.ledger.wallet(account_id))
+        return Reply.of(shown, status=201, location=f"{PREFIX}/accounts/{account_id}")
+
+    return await asking.in_one_transaction(given, work)
+
+
+@router.get("/accounts", response_model=Accounts)
+async def list_accounts(asked: Annotated[PageAsked, Query()], desk: AtDesk) -> Response:
+    """All accounts with their balances, some at a time.
+
+    Give `next_cursor` of an answer as `cursor` to go on, in the same order: no account is skipped or repeated.
+    """
+    beyond = None if asked.cursor is None else _place(asked.cursor)
+    newest_first = asked.order == "newest"
+    found = await desk.read(
+        lambda tx: tx.accounts.page(beyond=beyond, newest_first=newest_first, limit=asked.limit + 1)
+    )
+    shown, next_cursor = cut(found, asked.limit, lambda last: _cursor(last[0]))
+    return Reply.of({"items": [_account(*each) for each in shown], "next_cursor": next_cursor}).response()
+
+
+@router.get("/accounts/{account_id}", response_model=Account)
+async def get_account(account_id: AccountId, desk: AtDesk) -> Response:
+    """An account and what its wallet has.
+
+    Errors: not_found.
+    """
+    state = await desk.read(lambda tx: tx.states.get(account_id))
+    return Reply.of(_account(state.record, state.wallet)).response()
+
+
+@router.put("/accounts/{account_id}/components/{component_type}", response_model=Component)
+async def count_component(
+    account_id: AccountId,
+    component_type: Annotated[ComponentType, Path(description="What plans charge by.")],
+    given: Quantity,
+    asking: Keyed,
+) -> Response:
+    """Say how many units an account has, from a day on. The last count of a day is the one that counts.
+
+    Errors: not_found, period_settled.
+    """
+
+    async def work(tx: Transaction) -> Reply:
+        day = given.effective_on or tx.now.date()
+        await count_components(tx, account_id, component_type, given.quantity, day)
+        return Reply.of(_component(ComponentCount(component_type, day, given.quantity)))
+
+    return await asking.in_one_transaction(given, work)
+
+
+@router.get("/accounts/{account_id}/components", response_model=Components)
+async def list_components(account_id: AccountId, desk: AtDesk) -> Response:
+    """Every count of an account with the day that it holds from, oldest first.
+
+    Errors: not_found.
+    """
+    state = await desk.read(lambda tx: tx.states.get(account_id))
+    return Reply.of({"items": [_component(each) for each in state.counts]}).response()
+
+
+@router.post("/accounts/{account_id}/credits", status_code=201, response_model=Credit)
+async def give_credit(account_id: AccountId, given: NewCredit, asking: Keyed) -> Response:
+    """Give an account money of your own, such as for an outage. A key is for one account.
+
+    Errors: not_found, amount_too_large.
+    """
+    receipt = await asking.desk.money.credit(account_id, given.amount, reason=given.reason, **asking.under_key)
+    (transaction_id,) = receipt.transaction_ids
+    shown = {
+        "transaction_id": transaction_id,
+        "account_id": account_id,
+        "type": "credit",
+        "amount": format_micros(given.amount),
+        "currency": receipt.currency,
+        "reason": given.reason,
+        **_balances(receipt.available_micros, receipt.reserved_micros),
+    }
+    return Reply.of(shown, status=201).response(replayed=receipt.replayed)
+
+
+def _account(account: AccountRecord, wallet: Wallet) -> dict[str, Any]:
+    return {
+        "account_id": account.account_id,
+        "name": account.name,
+        "status": account.status,
+        "currency": wallet.currency,
+        **_balances(wallet.available_micros, wallet.reserved_micros),
+        "created_at": iso(account.created_at),
+    }
+
+
+def _balances(available_micros: int, reserved_micros: int) -> dict[str, Decimal]:
+    return {
+        "free": decimal_of(available_micros),
+        "reserved": decimal_of(reserved_micros),
+        "total": decimal_of(available_micros + reserved_micros),
+    }
+
+
+def _component(count: ComponentCount) -> dict[str, Any]:
+    return {
+        "component_type": count.component_type,
+        "quantity": count.quantity,
+        "effective_on": count.effective_on.isoformat(),
+    }
+
+
+def _cursor(account: AccountRecord) -> str:
+    return f"{to_epoch_us(account.created_at):x}-{account.account_id}"
+
+
+def _place(cursor: str) -> tuple[int, str]:
+    """The moment and the id of the account that a cursor names."""
+    moment, _, account_id = cursor.partition("-")
+    try:
+        created_at_us = int(moment, 16)
+    except ValueError:
+        raise wrong_cursor(cursor) from None
+    if created_at_us >= 2**63:
+        raise wrong_cursor(cursor)
+    return created_at_us, account_id
