@@ -7,7 +7,6 @@ from fastapi import APIRouter, Depends, Request
 from billing_mcp.app import App
 from billing_mcp.faces.platform import accounts, holds, keys
 from billing_mcp.faces.platform.desk import DESK, PREFIX, Desk
-from billing_mcp.faces.platform.models import Problem
 
 _MAX_BODY_BYTES = 64 * 1024
 
@@ -19,15 +18,11 @@ def platform_router(app: App) -> APIRouter:
     async def at_desk(request: Request) -> None:
         request.scope[DESK] = desk
 
-    told = {"application/problem+json": {"schema": Problem.model_json_schema()}}
     router = APIRouter(
         prefix=PREFIX,
-        tags=["Platform"],
+        tags=["platform"],
         dependencies=[Depends(at_desk)],
-        responses={
-            "4XX": {"description": "Refused: the `code` says why.", "content": told},
-            "5XX": {"description": "Not now: the same may succeed later.", "content": told},
-        },
+        responses={"4XX": {"description": "Refused: the `code` says why."}},
         max_body_size=_MAX_BODY_BYTES,
     )
     for part in (accounts, holds, keys):

@@ -43,7 +43,9 @@ class Reply(msgspec.Struct, array_like=True, frozen=True):
 
     def response(self, *, replayed: bool = False) -> Response:
         """The response; `replayed` says that it was given before."""
-        headers = {"location": self.location} if self.location else {}
+        headers = {"cache-control": "no-store"}
+        if self.location:
+            headers["location"] = self.location
         if replayed:
             headers["idempotent-replayed"] = "true"
         return Response(self.body, self.status, headers, "application/json")

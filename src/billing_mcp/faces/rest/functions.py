@@ -18,7 +18,7 @@ from billing_mcp.app import App
 from billing_mcp.domain.errors import BillingError, InvalidArgument
 from billing_mcp.faces.auth import principal_in
 from billing_mcp.faces.rest.answering import done, encoded, found, links_of
-from billing_mcp.faces.rest.openapi import function_docs
+from billing_mcp.faces.rest.openapi import function_docs, operation_id
 from billing_mcp.faces.rest.reading import idempotency_key, json_object, query
 from billing_mcp.faces.rest.refusing import refusal
 from billing_mcp.faces.scope import EXECUTION_ID
@@ -73,6 +73,7 @@ def add_functions(api: FastAPI, app: App, registry: Registry) -> None:
             _handler(app, place),
             methods=[place.method],
             name=place.operation.name,
+            operation_id=operation_id(place.operation, own=place.own),
             response_class=Response,
             openapi_extra=function_docs(place.operation, place.method, place.path, place.parameters, own=place.own),
         )
