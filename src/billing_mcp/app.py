@@ -48,6 +48,7 @@ class App:
         self.observer = observer
         self._sandbox = sandbox
         self._keyring = Keyring(store, clock)
+        self._granted = parse_permissions(settings.permissions)
 
     @classmethod
     @asynccontextmanager
@@ -105,7 +106,9 @@ class App:
 
     def within_settings(self, principal: Principal) -> Principal:
         """No key can do more than the server as a whole."""
-        granted = principal.permissions & parse_permissions(self.settings.permissions)
+        granted = principal.permissions & self._granted
+        if granted == principal.permissions and not self.settings.read_only:
+            return principal
         return replace(principal, permissions=granted, read_only=principal.read_only or self.settings.read_only)
 
     async def try_worker(self) -> None:

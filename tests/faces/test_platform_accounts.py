@@ -136,7 +136,7 @@ async def test_a_day_that_is_settled_cannot_be_counted_again(platform: PlatformC
 
     refused = await platform.send("PUT", path, {"quantity": 2, "effective_on": "2026-03-11"})
 
-    assert "2026-03-12" in refusal(refused, 409, "period_settled")["detail"]
+    assert "2026-03-12" in refusal(refused, 409, "period_settled")["hint"]
     await must(platform.send("PUT", path, {"quantity": 2, "effective_on": "2026-03-12"}))
 
 

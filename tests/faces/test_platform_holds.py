@@ -92,7 +92,7 @@ async def test_what_is_not_covered_is_refused_and_says_how_much_is_missing(
 ) -> None:
     account_id = await world.account(funds="10.00")
 
-    assert "0.01 EUR" in refusal(await platform.place(account_id, "10.01"), 402, "insufficient_funds")["detail"]
+    assert "0.01 EUR" in refusal(await platform.place(account_id, "10.01"), 402, "insufficient_funds")["hint"]
     assert (await platform.get(f"/accounts/{account_id}"))["reserved"] == 0
 
 

@@ -17,7 +17,7 @@ async def told(platform: PlatformClient, body: Any, path: str = "/holds/batch") 
     """Code, title and detail of the refusal of a body."""
     refused = await platform.send("POST", path, body)
     problem = refusal(refused, 422, refused.json()["code"])
-    return problem["code"], problem["title"], problem.get("detail")
+    return problem["code"], problem["detail"], problem.get("hint")
 
 
 async def test_each_way_to_be_wrong_is_told_in_its_own_words(platform: PlatformClient) -> None:
@@ -72,7 +72,7 @@ async def test_a_body_that_is_no_json_object_is_told_so(
     refused = await platform.http.post("/v1/platform/accounts", content=content, headers={"Content-Type": media_type})
 
     problem = refusal(refused, 422, "invalid_argument")
-    assert (problem["field"], problem["title"][: len(title)]) == ("body", title)
+    assert (problem["field"], problem["detail"][: len(title)]) == ("body", title)
 
 
 async def test_a_field_whose_name_is_a_variants_is_named_in_full(platform: PlatformClient, world: World) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import uvicorn
 from mcp.server.mcpserver import Context
 from sse_starlette.sse import AppStatus
-from starlette.routing import Route, request_response
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from billing_mcp.app import App
@@ -67,7 +67,7 @@ def build_http_app(app: App, metrics: Metrics, health: Health, rates: Rates) -> 
         Route(MCP_PATH, mcp, methods=["POST"]),
         Route(LIVE_PATH, health.live, methods=["GET"]),
         Route(READY_PATH, health.ready, methods=["GET"]),
-        Route(METRICS_PATH, request_response(metrics.answer), methods=["GET"]),
+        Route(METRICS_PATH, metrics.answer, methods=["GET"]),
         *metadata_routes(settings),
     ]
     verifier = TokenVerifier(settings, app.clock) if settings.oauth_issuer else None

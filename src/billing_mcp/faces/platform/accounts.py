@@ -13,7 +13,7 @@ from billing_mcp.domain.clock import iso, to_epoch_us
 from billing_mcp.domain.ids import new_id
 from billing_mcp.domain.ledger import Wallet
 from billing_mcp.domain.money import decimal_of, format_micros
-from billing_mcp.faces.platform.desk import PREFIX, AccountId, AtDesk, Keyed, Reply
+from billing_mcp.faces.platform.desk import PREFIX, TOLD, AccountId, AtDesk, Keyed, Reply
 from billing_mcp.faces.platform.models import (
     Account,
     Accounts,
@@ -30,7 +30,7 @@ from billing_mcp.operations.platform import ComponentType, count_components, ope
 from billing_mcp.store.accounts import AccountRecord
 from billing_mcp.store.store import Transaction
 
-router = APIRouter()
+router = APIRouter(prefix=PREFIX, tags=["platform"], responses=TOLD)
 
 
 @router.post("/accounts", status_code=201, response_model=Account)

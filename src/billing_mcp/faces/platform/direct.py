@@ -1,0 +1,70 @@
+"""Owns the way to a handler that is called thousands of times a second: what its signature declares, and no more.
+
+The framework's own way serves any signature, which takes longer than the handler. A handler on this one takes a
+path's parameters, one body, and who is asking; it is declared, described and refused as all others are.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, get_type_hints
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.responses import Response
+
+from billing_mcp.faces.platform.desk import asking_of
+from billing_mcp.faces.rest.reading import json_value
+
+_ASKING, _BODY, _DESK = "asking", "given", "desk"
+
+
+class HotRoute(APIRoute):
+    """A route whose handler takes parameters of its path, `given`, and `asking` or `desk`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler, for a request."""
+        endpoint: Callable[..., Awaitable[Response]] = self.endpoint
+        hints = get_type_hints(endpoint, include_extras=True)
+        path = {name: TypeAdapter(hints[name]) for name in self.param_convertors}
+        given = inspect.signature(endpoint).parameters.get(_BODY)
+        model: type[BaseModel] | None = None if given is None else hints[_BODY]
+
+        async def handle(request: Request) -> Response:
+            arguments = {name: _checked(request, name, adapter) for name, adapter in path.items()}
+            if _ASKING in hints:
+                arguments[_ASKING] = asking_of(request)
+            if _DESK in hints:
+                arguments[_DESK] = request.app.state.desk
+            if given is not None and model is not None:
+                arguments[_BODY] = await _body(request, model, given.default)
+            return await endpoint(**arguments)
+
+        return handle
+
+
+def _checked(request: Request, name: str, adapter: TypeAdapter[Any]) -> Any:
+    try:
+        return adapter.validate_python(request.path_params[name])
+    except ValidationError as error:
+        raise _wrong(error, "path", name) from None
+
+
+async def _body(request: Request, model: type[BaseModel], default: Any) -> BaseModel:
+    body = await request.body()
+    if not body and isinstance(default, model):
+        return default
+    value = json_value(request, body)
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise _wrong(error, "body", body=value) from None
+
+
+def _wrong(error: ValidationError, *place: str, body: Any = None) -> RequestValidationError:
+    """The framework's own error, so that it is told as its errors are."""
+    problems = [{**each, "loc": (*place, *each["loc"])} for each in error.errors(include_url=False)]
+    return RequestValidationError(problems, body=body)
