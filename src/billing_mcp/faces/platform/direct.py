@@ -1,7 +1,8 @@
-"""Owns the way to a handler that is called thousands of times a second: what its signature declares, and no more.
+"""Owns the way to the platform's handlers, some called thousands of times a second: what signatures declare, no more.
 
 The framework's own way serves any signature, which takes longer than the handler. A handler on this one takes a
-path's parameters, one body, and who is asking; it is declared, described and refused as all others are.
+path's parameters, one body or a query, and who is asking; it is described as all others are, and refused as those of
+agents are.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.responses import Response
 
 from billing_mcp.faces.platform.desk import asking_of
-from billing_mcp.faces.rest.reading import json_value
+from billing_mcp.faces.rest.reading import json_value, query
 
-_ASKING, _BODY, _DESK = "asking", "given", "desk"
+_ASKED, _ASKING, _BODY, _DESK = "asked", "asking", "given", "desk"
 
 
 class HotRoute(APIRoute):
-    """A route whose handler takes parameters of its path, `given`, and `asking` or `desk`."""
+    """A route whose handler takes parameters of its path, `given` or `asked`, and `asking` or `desk`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler, for a request."""
@@ -32,6 +33,7 @@ class HotRoute(APIRoute):
         path = {name: TypeAdapter(hints[name]) for name in self.param_convertors}
         given = inspect.signature(endpoint).parameters.get(_BODY)
         model: type[BaseModel] | None = None if given is None else hints[_BODY]
+        asked = TypeAdapter(hints[_ASKED]) if _ASKED in hints else None
 
         async def handle(request: Request) -> Response:
             arguments = {name: _checked(request, name, adapter) for name, adapter in path.items()}
@@ -39,6 +41,8 @@ class HotRoute(APIRoute):
                 arguments[_ASKING] = asking_of(request)
             if _DESK in hints:
                 arguments[_DESK] = request.app.state.desk
+            if asked is not None:
+                arguments[_ASKED] = _query(request, asked)
             if given is not None and model is not None:
                 arguments[_BODY] = await _body(request, model, given.default)
             return await endpoint(**arguments)
@@ -51,6 +55,13 @@ def _checked(request: Request, name: str, adapter: TypeAdapter[Any]) -> Any:
         return adapter.validate_python(request.path_params[name])
     except ValidationError as error:
         raise _wrong(error, "path", name) from None
+
+
+def _query(request: Request, adapter: TypeAdapter[Any]) -> Any:
+    try:
+        return adapter.validate_python(query(request))
+    except ValidationError as error:
+        raise _wrong(error, "query") from None
 
 
 async def _body(request: Request, model: type[BaseModel], default: Any) -> BaseModel:

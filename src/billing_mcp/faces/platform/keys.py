@@ -11,13 +11,14 @@ from starlette.responses import Response
 from billing_mcp.domain.clock import iso
 from billing_mcp.domain.errors import NotFound
 from billing_mcp.faces.platform.desk import PREFIX, TOLD, AtDesk, Keyed, Reply
+from billing_mcp.faces.platform.direct import HotRoute
 from billing_mcp.faces.platform.models import Keys, NewKey, NewKeyShown, PageAsked
 from billing_mcp.operations.paging import cut, wrong_cursor
 from billing_mcp.operations.platform import make_agent_key
 from billing_mcp.store.keys import KeyRecord
 from billing_mcp.store.store import Transaction
 
-router = APIRouter(prefix=PREFIX, tags=["platform"], responses=TOLD)
+router = APIRouter(prefix=PREFIX, tags=["platform"], responses=TOLD, route_class=HotRoute)
 
 
 @router.post("/keys", status_code=201, response_model=NewKeyShown)
