@@ -225,7 +225,8 @@ async def _refuse(standing: Standing, observer: Observer, scope: Scope, receive:
 
 def _storage(uri: str) -> Storage:
     try:
-        found = storage_from_string(uri if uri.startswith("async+") else f"async+{uri}", wrap_exceptions=True)
+        memory = uri.removeprefix("async+").startswith("memory:")  # nothing is away there that could be caught
+        found = storage_from_string(uri if uri.startswith("async+") else f"async+{uri}", wrap_exceptions=not memory)
     except (ConfigurationError, ValueError):
         raise InvalidArgument(  # without the library's words, which repeat the password in it
             "BILLING_MCP_RATE_LIMIT_STORAGE names no storage that can be used here",
