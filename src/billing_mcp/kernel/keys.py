@@ -85,6 +85,7 @@ class Keyring:
     async def _look(self) -> None:
         try:
             while self._wanted:
+                await asyncio.sleep(0)  # who comes in the same moment is served by the same look
                 wanted, self._wanted = self._wanted, {}
                 await self._find(wanted)
         finally:
