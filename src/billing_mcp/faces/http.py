@@ -72,7 +72,7 @@ def build_http_app(app: App, metrics: Metrics, health: Health, rates: Rates) -> 
         *metadata_routes(settings),
     ]
     verifier = TokenVerifier(settings, app.clock) if settings.oauth_issuer else None
-    within = Bodies(api, max_bytes=max(mcp_bytes, settings.body_kb * 1024), observer=metrics)
+    within = Bodies(api, max_bytes=settings.body_kb * 1024, own={MCP_PATH: mcp_bytes}, observer=metrics)
     signed_in = SignIn(CredentialRate(within, rates, metrics), app, verifier, settings)
     known = HostAndOrigin(AddressRate(signed_in, rates, metrics), security)
     return Requests(known, metrics, settings.public_url)

@@ -217,10 +217,8 @@ async def _refuse(standing: Standing, observer: Observer, scope: Scope, receive:
         hint=f"Send the same again in {wait_s} s.",
     )
     observer.refused(error.code)
-    answer = problem(error)
-    answer.headers["retry-after"] = str(wait_s)
-    answer.raw_headers.extend(standing.headers())
-    await answer(scope, receive, send)
+    told = {name.decode(): value.decode() for name, value in standing.headers()}
+    await problem(error, headers={"retry-after": str(wait_s), **told})(scope, receive, send)
 
 
 def _storage(uri: str) -> Storage:
