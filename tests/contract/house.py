@@ -118,7 +118,7 @@ def housed(folder: Path) -> Iterator[House]:
     database = str(folder / "billing.db")
     keys = asyncio.run(_furnish(database))
     command = ["serve", "--transport", "http", "--port", "0", "--json-response", "--database", database]
-    env = dict(os.environ) | {"BILLING_MCP_NOW": NOW.isoformat(), "BILLING_MCP_RATE_LIMIT": ""}
+    env = dict(os.environ) | {"BILLING_MCP_NOW": NOW.isoformat(), "BILLING_MCP_ANONYMOUS_RATE_LIMIT": ""}
     with subprocess.Popen(
         [sys.executable, "-m", "billing_mcp", *command], stderr=subprocess.PIPE, text=True, env=env
     ) as process:

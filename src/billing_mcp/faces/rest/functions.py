@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from fastapi import FastAPI
@@ -33,7 +34,7 @@ _WIRE = {"from_date": "from", "to_date": "to"}
 """What the references call an argument whose name is a keyword of Python."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Place:
     """A function at one of its routes. `own` is that of the credential's own account, which no path names."""
 
@@ -47,7 +48,7 @@ class Place:
         """The method and the path, as people write them."""
         return f"{self.method} {self.path}"
 
-    @property
+    @cached_property
     def parameters(self) -> dict[str, Parameter]:
         """What the query or the body may hold, by its name there."""
         inside = {p.name: p for p in self.operation.parameters if f"{{{p.name}}}" not in self.path}
@@ -67,7 +68,7 @@ def places(registry: Registry) -> Iterator[Place]:
 
 def add_functions(api: FastAPI, app: App, registry: Registry) -> None:
     """Add the routes of all functions."""
-    for place in places(registry):
+    for place in sorted(places(registry), key=lambda place: not place.own):
         api.add_api_route(
             place.path,
             _handler(app, place),

@@ -41,6 +41,8 @@ def json_value(request: Request, body: bytes) -> Any:
 
 def query(request: Request) -> dict[str, str]:
     """The query, each name once. Raises InvalidArgument."""
+    if not request.scope["query_string"]:
+        return {}
     pairs = request.query_params.multi_items()
     found = dict(pairs)
     if len(found) < len(pairs):
