@@ -119,6 +119,7 @@ async def _record(client: AsyncClient) -> dict[str, Any]:
     asked = {"code": SCRIPT, "preview": True}
     answered = await _ask(client, "POST", "/v1/executions", asked)
     found["execute"] = {"request": asked, "response": answered | {"execution_id": EXECUTION_ID}}
+    found["get_execution"] = {"response": found["execute"]["response"]}
     public = {place.operation.name: place for place in places(REGISTRY) if not place.own}
     for name in [name for name in public if not REGISTRY[name].writes] + list(BODIES):
         place = public[name]
@@ -128,7 +129,7 @@ async def _record(client: AsyncClient) -> dict[str, Any]:
         if isinstance(items := answered.get("items"), list):
             del items[2:]
         found[name] = {"request": body, "response": answered} if body is not None else {"response": answered}
-    assert set(found) == {"execute", *REGISTRY}
+    assert set(found) == {"execute", "get_execution", *REGISTRY}
     return found
 
 

@@ -9,6 +9,7 @@ import schemathesis
 from schemathesis.generation.meta import CoveragePhaseData, CoverageScenario
 
 _KEY = "Idempotency-Key"
+_OF_HTTP = {"content-type", "content-length", "date"}
 _numbers = count(1)
 
 RULES = {
@@ -42,6 +43,16 @@ def refused_as_documented(_ctx: schemathesis.CheckContext, response: Any, case: 
     if case.meta and case.meta.generation.mode.is_positive and response.status_code in (402, 422):
         assert code in RULES, f"{code} refuses what the schema allows: {response.text}"
         assert field in (RULES[code] or {field}), f"{code} of {field} refuses what the schema allows: {response.text}"
+
+
+@schemathesis.check
+def headers_as_documented(_ctx: schemathesis.CheckContext, response: Any, case: schemathesis.Case[Any]) -> None:
+    """An answer has no header that the document does not know."""
+    if _wrong_method(case):
+        return
+    declared = case.operation.definition.raw["responses"][str(response.status_code)]["headers"]
+    unknown = set(response.headers) - {name.lower() for name in declared} - _OF_HTTP
+    assert not unknown, f"the document knows no {unknown} of {response.status_code}"
 
 
 def _wrong_method(case: schemathesis.Case[Any]) -> bool:

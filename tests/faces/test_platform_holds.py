@@ -106,7 +106,6 @@ NO_HOLDS: list[tuple[Any, str]] = [
     ({"amount": "٣"}, "amount"),
     ({"amount": None}, "amount"),
     ({"amount": "1", "reference": "a\u001fb"}, "reference"),
-    ({"amount": "1", "reference": "\ud800"}, "reference"),
     ({"amount": "1", "reference": "r" * 256}, "reference"),
     ({"amount": "1", "reference": None}, "reference"),
     ({"amount": "1", "expires_at": "2026-03-13T12:00:00"}, "expires_at"),

@@ -25,8 +25,6 @@ from billing_mcp.store.store import Transaction
 T = TypeVar("T")
 
 PREFIX = "/v1/platform"
-TOLD: dict[int | str, dict[str, Any]] = {"4XX": {"description": "Refused: the `code` says why."}}
-"""What every route says of refusals; the description of REST has them by status, with their codes."""
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 

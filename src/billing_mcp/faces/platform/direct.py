@@ -11,16 +11,30 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, get_type_hints
 
-from fastapi import Request
+from fastapi import APIRouter, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.responses import Response
 
-from billing_mcp.faces.platform.desk import asking_of
-from billing_mcp.faces.rest.reading import json_value, query
+from billing_mcp.faces.platform.desk import PREFIX, asking_of
+from billing_mcp.faces.rest.reading import json_object, query
 
 _ASKED, _ASKING, _BODY, _DESK = "asked", "asking", "given", "desk"
+
+
+def hot_router() -> APIRouter:
+    """A router for some of the platform's routes, each named as its handler is.
+
+    What they refuse is described with the rest of REST, by status and code.
+    """
+    return APIRouter(
+        prefix=PREFIX,
+        tags=["platform"],
+        responses={"4XX": {"description": "Refused: the `code` says why."}},
+        route_class=HotRoute,
+        generate_unique_id_function=lambda route: route.name,
+    )
 
 
 class HotRoute(APIRoute):
@@ -68,7 +82,7 @@ async def _body(request: Request, model: type[BaseModel], default: Any) -> BaseM
     body = await request.body()
     if not body and isinstance(default, model):
         return default
-    value = json_value(request, body)
+    value = await json_object(request)
     try:
         return model.model_validate(value)
     except ValidationError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter
 from msgspec import Raw
 from starlette.responses import Response
 
@@ -15,7 +14,6 @@ from billing_mcp.domain.instructions import Instruction, Receipt
 from billing_mcp.domain.money import decimal_of
 from billing_mcp.faces.platform.desk import (
     PREFIX,
-    TOLD,
     AccountId,
     Asking,
     AtDesk,
@@ -25,7 +23,7 @@ from billing_mcp.faces.platform.desk import (
     Reply,
     UnderKey,
 )
-from billing_mcp.faces.platform.direct import HotRoute
+from billing_mcp.faces.platform.direct import hot_router
 from billing_mcp.faces.platform.models import (
     Batch,
     BatchAnswer,
@@ -42,7 +40,7 @@ from billing_mcp.operations.holds import hold_item
 from billing_mcp.operations.platform_keys import nth_key
 from billing_mcp.store.store import Transaction
 
-router = APIRouter(prefix=PREFIX, tags=["platform"], responses=TOLD, route_class=HotRoute)
+router = hot_router()
 
 _MAX_BATCH_BYTES = 4 * 1024 * 1024
 _ALL_THAT_REMAINS = Capture()

@@ -35,7 +35,6 @@ def build_rest(app: App, lifespan: Lifespan) -> FastAPI:
         openapi_url="/openapi.json",
         redirect_slashes=False,
         exception_handlers=handlers(app),
-        generate_unique_id_function=lambda route: route.name,
     )
     api.router.route_class = DirectRoute
     described = list(api.router.routes)

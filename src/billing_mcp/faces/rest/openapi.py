@@ -26,12 +26,11 @@ from billing_mcp.faces.rest.openapi_parts import (
     WITH_BODY,
     answered,
     errors_named_in,
-    example_answer,
-    examples,
     nothing_new,
     parameter,
     problems,
     reference,
+    show_examples,
 )
 from billing_mcp.faces.rest.openapi_platform import complete_platform, watching
 from billing_mcp.kernel.answer import Answer
@@ -73,10 +72,10 @@ def function_docs(
     if method == "GET":
         described["parameters"] += [_in_query(name, p) for name, p in parameters.items()]
         described["parameters"].append(parameter("IfNoneMatch"))
-        described["responses"]["304"] = nothing_new()
+        described["responses"]["304"] = nothing_new("ETag", "Link")
         return described
     described["parameters"].append(parameter("IdempotencyKey"))
-    described["requestBody"] = _body(operation, parameters)
+    described["requestBody"] = _body(parameters)
     return described
 
 
@@ -97,10 +96,10 @@ def execution_docs() -> dict[str, Any]:
         "parameters": [parameter("IdempotencyKey")],
         "requestBody": {
             "required": True,
-            "content": {JSON: {"schema": reference("Script"), "examples": examples("execute")}},
+            "content": {JSON: {"schema": reference("Script")}},
         },
         "responses": {
-            "200": _execution("What the script did and returned.", "Execution-Id", "Idempotent-Replayed"),
+            "200": answered("What the script did and returned.", "Answer", "Execution-Id", "Idempotent-Replayed"),
             **problems((*ANYWHERE, *AGENTS, *WITH_BODY, *UNDER_KEY, "server_busy")),
         },
     }
@@ -124,8 +123,8 @@ def stored_execution_docs() -> dict[str, Any]:
             parameter("IfNoneMatch"),
         ],
         "responses": {
-            "200": _execution("The same answer.", "ETag"),
-            "304": nothing_new(),
+            "200": answered("The same answer.", "Answer", "ETag"),
+            "304": nothing_new("ETag"),
             **problems(("not_found", *ANYWHERE, *AGENTS)),
         },
     }
@@ -147,6 +146,7 @@ def describe(api: FastAPI) -> dict[str, Any]:
         ],
     )
     complete_platform(document)
+    _show_functions_examples(document)
     document["paths"] |= watching()
     components = document["components"]
     components["schemas"] |= _schemas() | OWN_SCHEMAS
@@ -154,6 +154,15 @@ def describe(api: FastAPI) -> dict[str, Any]:
     components["headers"] = HEADERS
     components["securitySchemes"] = SECURITY
     return document
+
+
+def _show_functions_examples(document: dict[str, Any]) -> None:
+    """Only now: the framework leaves out of a description what is null, and in answers that says something."""
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            function = operation.get("x-billing-function")
+            if function or "executions" in operation["tags"]:
+                show_examples(operation, function or operation["operationId"])
 
 
 def _description(operation: Operation) -> str:
@@ -180,7 +189,7 @@ def _schema_of(parameter: Parameter) -> dict[str, Any]:
     return schema
 
 
-def _body(operation: Operation, parameters: Mapping[str, Parameter]) -> dict[str, Any]:
+def _body(parameters: Mapping[str, Parameter]) -> dict[str, Any]:
     required = [name for name, parameter in parameters.items() if parameter.required]
     schema = {
         "type": "object",
@@ -188,8 +197,7 @@ def _body(operation: Operation, parameters: Mapping[str, Parameter]) -> dict[str
         "additionalProperties": False,
         **({"required": required} if required else {}),
     }
-    content = {"schema": schema, "examples": examples(operation.name)}
-    return {"required": bool(required), "content": {JSON: {k: v for k, v in content.items() if v}}}
+    return {"required": bool(required), "content": {JSON: {"schema": schema}}}
 
 
 def _schema_in_body(parameter: Parameter) -> dict[str, Any]:
@@ -199,12 +207,7 @@ def _schema_in_body(parameter: Parameter) -> dict[str, Any]:
 
 def _result(operation: Operation) -> dict[str, Any]:
     sent = ("Execution-Id", "Idempotent-Replayed") if operation.writes else ("ETag", "Link")
-    example = example_answer(operation.name)
-    return answered(operation.summary, operation.returns.__name__, *sent, example=example)
-
-
-def _execution(description: str, *names: str) -> dict[str, Any]:
-    return answered(description, "Answer", *names, example=example_answer("execute"))
+    return answered(operation.summary, operation.returns.__name__, *sent)
 
 
 def _refusals(operation: Operation, method: str, *, own: bool) -> dict[str, Any]:

@@ -32,7 +32,7 @@ UNDER_KEY = ("idempotency_key_reused", "idempotency_key_in_use", "outcome_unknow
 
 _RETRIED = ("409", "429", "503")
 _CHALLENGED = ("401", "403")
-_ON_SUCCESS = ("X-Request-Id", "Cache-Control", "RateLimit", "RateLimit-Policy")
+_ALWAYS = ("X-Request-Id", "Cache-Control", "RateLimit", "RateLimit-Policy")
 
 
 def errors_named_in(doc: str) -> list[str]:
@@ -54,22 +54,20 @@ def _problem(status: int, codes: list[str]) -> dict[str, Any]:
     more += ["WWW-Authenticate"] if str(status) in _CHALLENGED else []
     return {
         "description": f"{STATUSES[status].says}: {', '.join(f'`{code}`' for code in codes)}.",
-        "headers": headers("X-Request-Id", *more),
+        "headers": headers(*_ALWAYS, *more),
         "content": {MEDIA_TYPE: {"schema": reference("Problem")}},
     }
 
 
-def answered(description: str, model: str, *names: str, example: Any = None) -> dict[str, Any]:
+def answered(description: str, model: str, *names: str) -> dict[str, Any]:
     """A success with a body, the headers that every one has, and those that are named."""
-    content = {"schema": reference(model)}
-    if example is not None:
-        content["example"] = example
-    return {"description": description, "headers": headers(*_ON_SUCCESS, *names), "content": {JSON: content}}
+    content = {JSON: {"schema": reference(model)}}
+    return {"description": description, "headers": headers(*_ALWAYS, *names), "content": content}
 
 
-def nothing_new() -> dict[str, Any]:
-    """The answer to whom has this version already."""
-    return {"description": "You have this version already.", "headers": headers(*_ON_SUCCESS, "ETag")}
+def nothing_new(*names: str) -> dict[str, Any]:
+    """The answer to who has this version already, with the headers that it has otherwise."""
+    return {"description": "You have this version already.", "headers": headers(*_ALWAYS, *names)}
 
 
 def done_without_body(description: str) -> dict[str, Any]:
@@ -92,15 +90,14 @@ def reference(model: str) -> dict[str, str]:
     return {"$ref": SCHEMAS.format(model=model)}
 
 
-def examples(name: str) -> dict[str, Any]:
-    """The recorded body of a request, if it has one."""
-    request = recorded().get(name, {}).get("request")
-    return {} if request is None else {name.rpartition(".")[2]: {"value": request}}
-
-
-def example_answer(name: str) -> Any:
-    """What was recorded as the answer, if it has a body."""
-    return recorded().get(name, {}).get("response")
+def show_examples(operation: dict[str, Any], name: str) -> None:
+    """Put what was recorded of an operation into its description."""
+    kept = recorded()[name]
+    if "request" in kept:
+        operation["requestBody"]["content"][JSON]["examples"] = {"recorded": {"value": kept["request"]}}
+    (success,) = [response for status, response in operation["responses"].items() if status in ("200", "201", "204")]
+    if "response" in kept:
+        success["content"][JSON]["example"] = kept["response"]
 
 
 @cache

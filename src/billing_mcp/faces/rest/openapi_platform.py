@@ -17,11 +17,10 @@ from billing_mcp.faces.rest.openapi_parts import (
     answered,
     done_without_body,
     errors_named_in,
-    example_answer,
-    examples,
     headers,
     parameter,
     problems,
+    show_examples,
 )
 
 _KEY = "Idempotency-Key"
@@ -35,9 +34,7 @@ def complete_platform(document: dict[str, Any]) -> None:
         operation["summary"] = _first_sentence(doc)
         operation["security"] = [{"platform": []}]
         operation["responses"] = {**_success(operation, under_key=under_key), **_refusals(operation)}
-        body = operation.get("requestBody", {}).get("content", {}).get(JSON)
-        if body is not None:
-            body["examples"] = examples(operation["operationId"])
+        show_examples(operation, operation["operationId"])
 
 
 def watching() -> dict[str, Any]:
@@ -96,7 +93,7 @@ def _success(operation: dict[str, Any], *, under_key: bool) -> dict[str, Any]:
     model = declared["content"][JSON]["schema"]["$ref"].rpartition("/")[2]
     sent = ["Idempotent-Replayed"] if under_key else []
     sent += ["Location"] if status == "201" and name in _LOCATED else []
-    return {status: answered(summary, model, *sent, example=example_answer(name))}
+    return {status: answered(summary, model, *sent)}
 
 
 def _refusals(operation: dict[str, Any]) -> dict[str, Any]:
