@@ -27,9 +27,12 @@ WITH_BODY = (
     *("not_json", "body_timeout", "body_too_large", "unsupported_media_type"),
     *("invalid_argument", "missing_argument", "unknown_argument"),
 )
+QUEUED = ("queue_full", "unavailable")
+"""What moving money may be refused with, when too much of it waits or the server ends."""
 UNDER_KEY = ("idempotency_key_reused", "idempotency_key_in_use", "outcome_unknown")
 """What changing something may be refused with."""
 
+_NEVER_MISSING = ("X-Request-Id", "Cache-Control")
 _RETRIED = ("409", "429", "503")
 _CHALLENGED = ("401", "403")
 _ALWAYS = ("X-Request-Id", "Cache-Control", "RateLimit", "RateLimit-Policy")
@@ -185,8 +188,8 @@ PARAMETERS = {
         "schema": {"type": "string"},
     },
 }
-HEADERS = {
-    name: {"description": description, "schema": {"type": "string"}}
+HEADERS: dict[str, dict[str, Any]] = {
+    name: {"description": description, "schema": {"type": "string"}, "required": name in _NEVER_MISSING}
     for name, description in {
         "Cache-Control": "Who may keep the answer: nobody else, and not what an answer has done.",
         "ETag": "Tells this version from others.",

@@ -12,6 +12,7 @@ from billing_mcp.faces.rest.openapi_parts import (
     ANYWHERE,
     JSON,
     PLATFORMS,
+    QUEUED,
     UNDER_KEY,
     WITH_BODY,
     answered,
@@ -103,7 +104,7 @@ def _refusals(operation: dict[str, Any]) -> dict[str, Any]:
     if "requestBody" in operation:
         codes += WITH_BODY
     if operation.get("parameters", [])[-1:] == [parameter("IdempotencyKey")]:
-        codes += [*UNDER_KEY, "body_timeout", "body_too_large"]
+        codes += [*UNDER_KEY, *QUEUED, "body_timeout", "body_too_large"]
     return problems(codes)
 
 
