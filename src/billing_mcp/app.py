@@ -27,6 +27,7 @@ from billing_mcp.store.observer import NOBODY, Observer
 from billing_mcp.store.store import Store
 from billing_mcp.worker.expiry import EXPIRE_HOLDS, expire_holds, find_due_holds
 from billing_mcp.worker.lane import OnJob
+from billing_mcp.worker.pruning import prune_platform_requests
 from billing_mcp.worker.worker import Worker
 
 LOCAL_PRINCIPAL = "local"
@@ -181,7 +182,7 @@ def worker_on(store: Store, settings: Settings, clock: Clock, *, on_job: OnJob |
         clock,
         settings.worker_limits(),
         jobs={EXPIRE_HOLDS: expire_holds(holds)},
-        finders=[find_due_holds(store, clock)],
+        finders=[find_due_holds(store, clock), prune_platform_requests(store, clock)],
         on_job=on_job,
     )
 
