@@ -10,6 +10,7 @@ from schemathesis.generation.meta import CoveragePhaseData, CoverageScenario
 
 _KEY = "Idempotency-Key"
 _OF_HTTP = {"content-type", "content-length", "date"}
+_NOBODY = "0190c0de-0000-7000-8000-0000000000ff"
 _numbers = count(1)
 
 RULES = {
@@ -27,9 +28,14 @@ RULES = {
 
 @schemathesis.hook
 def before_call(context: Any, case: schemathesis.Case[Any], kwargs: dict[str, Any]) -> None:  # noqa: ARG001
-    """Bring a key of its own: the same few are drawn again and again, and then nothing happens but a refusal."""
-    if case.meta and case.meta.generation.mode.is_positive and case.headers and _KEY in case.headers:
-        case.headers[_KEY] = f"contract-{next(_numbers)}"
+    """Bring a key of its own, where the same few are drawn again and again; ask now and then of nobody's account."""
+    number = next(_numbers)
+    if not (case.meta and case.meta.generation.mode.is_positive):
+        return
+    if case.headers and _KEY in case.headers:
+        case.headers[_KEY] = f"contract-{number}"
+    if number % 5 == 0 and "account_id" in case.path_parameters:
+        case.path_parameters["account_id"] = _NOBODY
 
 
 @schemathesis.check

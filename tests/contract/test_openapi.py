@@ -128,6 +128,11 @@ def test_a_problem_names_a_code_that_there_is() -> None:
     assert found_at(PROBLEM["$ref"])["properties"]["code"]["enum"] == sorted(ERRORS)
 
 
+@pytest.mark.parametrize("name", [name for name in OPERATIONS if "{" in name])
+def test_what_a_path_names_may_not_be_there(name: str) -> None:
+    assert "`not_found`" in OPERATIONS[name]["responses"]["404"]["description"]
+
+
 @EACH_OPERATION
 def test_its_examples_are_what_its_schemas_say(operation: dict[str, Any]) -> None:
     (success,) = [response for status, response in operation["responses"].items() if status in ("200", "201", "204")]
