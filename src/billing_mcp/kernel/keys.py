@@ -100,7 +100,7 @@ class Keyring:
         for text, found in wanted.items():
             try:
                 found.set_result(_holder_of(records[text], text, now))
-            except Unauthenticated as error:
+            except Exception as error:  # noqa: BLE001 - one that cannot be read must not keep the others waiting
                 found.set_exception(error)
 
 

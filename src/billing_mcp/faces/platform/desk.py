@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from billing_mcp.app import App
+from billing_mcp.domain.errors import InvalidArgument
 from billing_mcp.faces.auth import platform_in
 from billing_mcp.faces.platform.fields import KEY_PATTERN, Uuid
 from billing_mcp.kernel.principal import Platform
@@ -43,7 +44,9 @@ class Reply(msgspec.Struct, array_like=True, frozen=True):
 
     def response(self, *, replayed: bool = False) -> Response:
         """The response; `replayed` says that it was given before."""
-        headers = {"location": self.location} if self.location else {}
+        headers = {"cache-control": "no-store"}
+        if self.location:
+            headers["location"] = self.location
         if replayed:
             headers["idempotent-replayed"] = "true"
         return Response(self.body, self.status, headers, "application/json")
@@ -167,6 +170,8 @@ async def _asking(
         ),
     ] = None,
 ) -> Asking:
+    if len(request.headers.getlist("idempotency-key")) > 1:  # which of them counts would be anybody's guess
+        raise InvalidArgument("Idempotency-Key is given twice", field="Idempotency-Key", hint="Give it once.")
     credential = request.headers.get("authorization", "").partition(" ")[2].strip()
     where = f"{request.method} {request.scope['path']}"
     return Asking(desk, platform_in(request.scope), where, idempotency_key or "", credential)

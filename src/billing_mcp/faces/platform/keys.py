@@ -41,9 +41,7 @@ async def create_key(given: NewKey, asking: Keyed) -> Response:
         )
         return Reply.of({"key": text, **_key(record)}, status=201)
 
-    response = await asking.in_one_transaction(given, work, sealed=True)
-    response.headers["cache-control"] = "no-store"
-    return response
+    return await asking.in_one_transaction(given, work, sealed=True)
 
 
 @router.get("/keys", response_model=Keys)
