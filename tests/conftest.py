@@ -50,16 +50,21 @@ async def _forget_the_disk(url: str) -> None:
 @pytest.fixture
 async def postgresql(postgresql_server: str) -> str:
     """The URL of a fresh, migrated PostgreSQL database."""
+    return await fresh_database(postgresql_server)
+
+
+async def fresh_database(server: str) -> str:
+    """The URL of a new, migrated database of a PostgreSQL server."""
     name = f"billing_{next(_names)}"
-    connection = await asyncpg.connect(postgresql_server)
+    connection = await asyncpg.connect(server)
     try:
         if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", _TEMPLATE):
             await connection.execute(f"CREATE DATABASE {_TEMPLATE}")
-            await upgrade_database(postgresql_server.replace("/postgres?", f"/{_TEMPLATE}?"))
+            await upgrade_database(server.replace("/postgres?", f"/{_TEMPLATE}?"))
         await connection.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
     finally:
         await connection.close()
-    return postgresql_server.replace("/postgres?", f"/{name}?")
+    return server.replace("/postgres?", f"/{name}?")
 
 
 @pytest.fixture

@@ -101,6 +101,27 @@ async def test_every_account_is_listed_once_however_the_pages_are_cut(
     assert seen == (expected if order == "oldest" else expected[::-1])
 
 
+async def test_nobody_on_the_way_keeps_what_the_platform_is_answered(platform: PlatformClient, world: World) -> None:
+    account_id = await world.account(funds="10.00")
+    answers = [
+        await must(platform.send("GET", "/accounts")),
+        await must(platform.send("GET", f"/accounts/{account_id}")),
+        await must(platform.send("POST", "/accounts", {"name": "Northwind"}, key="once")),
+        await must(platform.send("POST", "/accounts", {"name": "Northwind"}, key="once")),
+        await must(platform.place(account_id)),
+    ]
+
+    assert [answer.headers["cache-control"] for answer in answers] == ["no-store"] * 5
+
+
+async def test_two_keys_are_no_key(platform: PlatformClient) -> None:
+    keys = [("Idempotency-Key", "one"), ("Idempotency-Key", "two")]
+    refused = await platform.http.post("/v1/platform/accounts", json={"name": "Northwind"}, headers=keys)
+
+    assert refusal(refused, 422, "invalid_argument")["field"] == "Idempotency-Key"
+    assert (await platform.get("/accounts"))["items"] == []
+
+
 async def test_a_list_is_asked_for_in_its_own_words(platform: PlatformClient) -> None:
     cursors = [f"cursor={cursor}" for cursor in ("%00", "-", "", "f" * 64, "f" * 65)]
     for query in ("limit=0", "limit=101", "limit=x", "order=up", "page=2", *cursors):

@@ -218,6 +218,16 @@ async def test_a_server_bounds_each_key_and_those_who_have_none(demo: str) -> No
     assert (unknown, again) == ([401, 429, 429], "rate_limited")
 
 
+async def test_whatever_is_tried_from_an_address_what_is_open_stays_open_to_it(demo: str) -> None:
+    async with serving(demo, BILLING_MCP_ANONYMOUS_RATE_LIMIT="1/day") as server:
+        tried = [(await ping(server, "bmcp_x")).status_code for _ in range(2)]
+        async with httpx2.AsyncClient(base_url=f"http://{server.address}") as client:
+            probed = [(await client.get(path)).status_code for path in ("/livez", "/readyz", "/openapi.json")]
+            closed = (await client.get("/v1/billing/balance")).status_code
+
+    assert (tried, probed, closed) == ([401, 429], [200, 200, 200], 429)
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("RATE_LIMIT", "a lot"), ("PLATFORM_RATE_LIMIT", "1/blink"), ("RATE_LIMIT_STORAGE", "x://y")]
 )

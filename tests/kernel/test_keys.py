@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -67,6 +68,17 @@ async def test_a_secret_opens_only_its_own_prefix(world: World) -> None:
     other = (await new_key(world)).split("_", 2)[2]
 
     assert await refusal(world, f"{mark}_{prefix}_{other}") == "invalid_key"
+
+
+async def test_a_key_that_cannot_be_read_keeps_no_other_waiting(world: World) -> None:
+    good, odd = await new_key(world), await new_key(world, permissions=["billing.of_another_version"])
+    keyring = Keyring(world.app.store, world.clock)
+
+    async with asyncio.timeout(30):
+        refused, found = await asyncio.gather(keyring.holder_of(odd), keyring.holder_of(good), return_exceptions=True)
+
+    assert isinstance(refused, ValueError)
+    assert isinstance(found, Principal)
 
 
 async def test_a_key_ends_when_it_expires(world: World) -> None:

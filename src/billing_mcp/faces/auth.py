@@ -97,7 +97,7 @@ class SignIn:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or let it pass."""
-        if scope["type"] != "lifespan" and not _is_open(scope["path"]):
+        if scope["type"] != "lifespan" and not is_open(scope["path"]):
             try:
                 scope[CALLER] = await self._caller(scope)
             except BillingError as error:
@@ -158,7 +158,8 @@ def platform_in(scope: Scope) -> Platform:
     return platform
 
 
-def _is_open(path: str) -> bool:
+def is_open(path: str) -> bool:
+    """Whether a path is for everybody, so that nobody signs in there."""
     return path in _OPEN or path.startswith(_OPEN_BELOW)
 
 

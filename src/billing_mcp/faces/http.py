@@ -6,10 +6,11 @@ import asyncio
 import gc
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 import uvicorn
 from mcp.server.mcpserver import Context
@@ -37,6 +38,8 @@ MCP_PATH = "/mcp"
 _MAX_CONNECTIONS = 1024
 _GRACE_S = 5
 _LAST_WORDS_S = 1
+_UNTAKEN_S = 30
+"""How long a client may leave what it was sent where it is, before it counts as gone."""
 _JSON_OVERHEAD = 6  # a character may be written as \uXXXX
 _ENVELOPE_BYTES = 64 * 1024
 
@@ -89,6 +92,7 @@ async def serve_http(
         uvicorn.Config(
             build_http_app(app, metrics, health, rates),
             access_log=False,
+            http=_protocol(),
             limit_concurrency=_MAX_CONNECTIONS,
             log_config=None,
             proxy_headers=False,
@@ -105,7 +109,7 @@ def listen(host: str, port: int) -> socket.socket:
     """A socket that is bound. Raises Unavailable."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listener = socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no address of this machine"
         raise Unavailable(
@@ -113,6 +117,18 @@ def listen(host: str, port: int) -> socket.socket:
             code="address_unavailable",
             hint="Choose another with --host and --port.",
         ) from error
+    if sys.platform == "linux":  # what it accepts inherits it; a reader that stands still would never be let go
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNTAKEN_S * 1000)
+    return listener
+
+
+def _protocol() -> type[asyncio.Protocol] | Literal["auto"]:
+    """Connections that are not waited for for ever; the parser that they need is not there on Windows."""
+    if sys.platform == "win32":
+        return "auto"
+    from billing_mcp.faces.connections import Connection
+
+    return Connection
 
 
 class _Server(uvicorn.Server):

@@ -103,7 +103,7 @@ class Keyring:
         for text, asking in wanted.items():
             try:
                 _tell(asking, _holder_of(records[text], text, now))
-            except Unauthenticated as error:
+            except Exception as error:  # noqa: BLE001 - one that cannot be read must not keep the others waiting
                 _tell(asking, error)
 
 
