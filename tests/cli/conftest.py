@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shutil
 import subprocess
@@ -16,10 +15,10 @@ from typing import Any
 
 import asyncpg
 import pytest
-import structlog
 from typer.testing import CliRunner
 
 from billing_mcp.cli.main import app
+from tests.logs import logs_restored
 
 NOW = "2026-03-12T10:00:00Z"
 MAIL = "0190c0de-0000-7000-8000-000000000001"
@@ -65,12 +64,8 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterato
     monkeypatch.setenv("BILLING_MCP_NOW", NOW)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home" / "data"))
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
+    with logs_restored():
+        yield
 
 
 @pytest.fixture

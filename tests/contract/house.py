@@ -29,6 +29,7 @@ from billing_mcp.operations import REGISTRY
 from billing_mcp.operations.platform import make_agent_key, make_platform_key, open_account, receive_payment
 from billing_mcp.settings import Settings
 from billing_mcp.store.store import Transaction
+from tests.logs import logs_restored
 
 NOW = datetime(2026, 3, 12, 10, 0, tzinfo=UTC)
 READ, OTHERS = STORIES[0].account_id, STORIES[1].account_id
@@ -106,7 +107,8 @@ class House:
         given = [f"{name}={value}" for name, value in arguments.items()]
         env = {"BILLING_MCP_NOW": NOW.isoformat(), "BILLING_MCP_KEY": self.keys.get(credential)}
         command = ["call", operation.name, *given, "--json", "--database", self.database]
-        done = CliRunner().invoke(command_line, command, env=env)
+        with logs_restored():
+            done = CliRunner().invoke(command_line, command, env=env)
         if done.stdout:
             return _of_answer(json.loads(done.stdout))
         code = re.match(r"error (\w+): ", done.stderr)
