@@ -21,6 +21,7 @@ from billing_mcp.domain.errors import ERRORS, InsufficientFunds
 from billing_mcp.faces.errors_page import INTRODUCTION, sections
 from billing_mcp.faces.mcp import build_stdio_server
 from billing_mcp.faces.problem import problem, status_of
+from billing_mcp.faces.rest import openapi_parts
 from billing_mcp.kernel.registry import Operation
 from billing_mcp.operations import REGISTRY
 from billing_mcp.settings import Settings
@@ -162,6 +163,7 @@ def main() -> None:
     ERRORS_PAGE.write_text(errors_page(), "utf-8")
     TOOLS_LIST.write_text(tools_list(), "utf-8")
     REST_EXAMPLES.write_text(asyncio.run(rest_examples.recorded(NOW)), "utf-8")
+    openapi_parts.recorded.cache_clear()
     OPENAPI.write_text(openapi(), "utf-8")
     asyncio.run(corpus.rewrite())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from billing_mcp.faces.rates import Rates
 from billing_mcp.faces.rest.functions import places
 from billing_mcp.kernel.principal import Permission
 from billing_mcp.operations import REGISTRY
-from billing_mcp.operations.platform import make_agent_key
+from billing_mcp.operations.platform import make_agent_key, make_platform_key
 from billing_mcp.settings import Settings
 
 ACCOUNT = STORIES[0].account_id
@@ -35,6 +36,46 @@ BODIES: dict[str, dict[str, Any]] = {
     "billing.plan.resume": {},
 }
 """What is sent to the functions that change something, in the order in which it is sent."""
+NEW_ACCOUNT = "0190c0de-0000-7000-8000-0000000000a1"
+HOLD_ID = "019ce17d-2100-7ec3-8d52-020000000002"
+"""That of the account's second transaction."""
+KEY, PREFIX = "bmcp_3f9a1c02_the-secret-is-shown-once", "3f9a1c02"
+"""They stand for what is drawn anew each time."""
+HOLD = {"amount": "0.0065", "reference": "msg_01h455vb4pex5vsknk084sn02q"}
+PLATFORM: dict[str, tuple[str, str, dict[str, Any] | None]] = {
+    "create_account": ("POST", "/accounts", {"account_id": NEW_ACCOUNT, "name": "Northwind Mail"}),
+    "list_accounts": ("GET", "/accounts?limit=2", None),
+    "give_credit": (
+        "POST",
+        f"/accounts/{NEW_ACCOUNT}/credits",
+        {"amount": "10.00", "reason": "Goodwill for the outage of 1 March"},
+    ),
+    "get_account": ("GET", f"/accounts/{NEW_ACCOUNT}", None),
+    "count_component": ("PUT", f"/accounts/{NEW_ACCOUNT}/components/mailbox", {"quantity": 12}),
+    "list_components": ("GET", f"/accounts/{NEW_ACCOUNT}/components", None),
+    "place_hold": ("POST", f"/accounts/{NEW_ACCOUNT}/holds", HOLD),
+    "get_hold": ("GET", f"/accounts/{NEW_ACCOUNT}/holds/{HOLD_ID}", None),
+    "capture_hold": ("POST", f"/accounts/{NEW_ACCOUNT}/holds/{HOLD_ID}/capture", {"amount": "0.0050"}),
+    "release_hold": ("POST", f"/accounts/{NEW_ACCOUNT}/holds/{HOLD_ID}/release", None),
+    "batch_of_holds": (
+        "POST",
+        "/holds/batch",
+        {
+            "items": [
+                {"action": "place", "account_id": NEW_ACCOUNT, **HOLD},
+                {"action": "capture", "account_id": NEW_ACCOUNT, "hold_id": HOLD_ID},
+            ]
+        },
+    ),
+    "create_key": (
+        "POST",
+        "/keys",
+        {"name": "Northwind's agent", "account_ids": [NEW_ACCOUNT], "permissions": ["billing.view"]},
+    ),
+    "list_keys": ("GET", "/keys", None),
+    "revoke_key": ("DELETE", f"/keys/{PREFIX}", None),
+}
+"""What a server of the platform sends, in the order in which it is sent."""
 
 
 async def recorded(now: str) -> str:
@@ -45,10 +86,17 @@ async def recorded(now: str) -> str:
             await seed_demo(app.store, app.clock())
             async with app.store.write(app.clock()) as tx:
                 key, _ = await make_agent_key(tx, "examples", account_ids=[ACCOUNT], permissions=list(Permission))
-            headers = {"Authorization": f"Bearer {key}"}
-            async with AsyncClient(transport=_served(app), base_url="http://localhost", headers=headers) as client:
+                platform_key, _ = await make_platform_key(tx, "examples")
+            async with _client(app, key) as client:
                 found = await _record(client)
+            async with _client(app, platform_key) as client:
+                found |= await _record_platform(client)
     return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+
+
+def _client(app: App, key: str) -> AsyncClient:
+    headers = {"Authorization": f"Bearer {key}"}
+    return AsyncClient(transport=_served(app), base_url="http://localhost", headers=headers)
 
 
 def _served(app: App) -> ASGITransport:
@@ -71,6 +119,7 @@ async def _record(client: AsyncClient) -> dict[str, Any]:
     asked = {"code": SCRIPT, "preview": True}
     answered = await _ask(client, "POST", "/v1/executions", asked)
     found["execute"] = {"request": asked, "response": answered | {"execution_id": EXECUTION_ID}}
+    found["get_execution"] = {"response": found["execute"]["response"]}
     public = {place.operation.name: place for place in places(REGISTRY) if not place.own}
     for name in [name for name in public if not REGISTRY[name].writes] + list(BODIES):
         place = public[name]
@@ -80,12 +129,35 @@ async def _record(client: AsyncClient) -> dict[str, Any]:
         if isinstance(items := answered.get("items"), list):
             del items[2:]
         found[name] = {"request": body, "response": answered} if body is not None else {"response": answered}
-    assert set(found) == {"execute", *REGISTRY}
+    assert set(found) == {"execute", "get_execution", *REGISTRY}
     return found
+
+
+async def _record_platform(client: AsyncClient) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    drawn: dict[str, str] = {}
+    for name, (method, path, body) in PLATFORM.items():
+        asked = _exchanged((path, body), {example: real for real, example in drawn.items()})
+        answered = await _ask(client, method, f"/v1/platform{asked[0]}", asked[1])
+        if name == "create_key":
+            drawn |= {answered["key"]: KEY, answered["prefix"]: PREFIX}
+        elif name == "list_keys":  # those of the same moment are in no order
+            answered["items"] = [item for item in answered["items"] if drawn.get(item["prefix"]) == PREFIX]
+        told = {"request": body} if body is not None else {}
+        found[name] = told | ({"response": _exchanged(answered, drawn)} if answered else {})
+    return found
+
+
+def _exchanged(value: Any, by: Mapping[str, str]) -> Any:
+    """The value, with other texts for those that differ from run to run."""
+    text = json.dumps(value)
+    for each, other in by.items():
+        text = text.replace(each, other)
+    return json.loads(text)
 
 
 async def _ask(client: AsyncClient, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
     response = await client.request(method, path, json=body)
-    assert response.status_code == 200, response.text
-    answered: dict[str, Any] = response.json()
+    assert response.is_success, response.text
+    answered: dict[str, Any] = response.json() if response.content else {}
     return answered

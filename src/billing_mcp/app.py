@@ -27,6 +27,7 @@ from billing_mcp.store.observer import NOBODY, Observer
 from billing_mcp.store.store import Store
 from billing_mcp.worker.expiry import EXPIRE_HOLDS, expire_holds, find_due_holds
 from billing_mcp.worker.lane import OnJob
+from billing_mcp.worker.pruning import prune_platform_requests
 from billing_mcp.worker.worker import Worker
 
 LOCAL_PRINCIPAL = "local"
@@ -48,6 +49,7 @@ class App:
         self.observer = observer
         self._sandbox = sandbox
         self._keyring = Keyring(store, clock)
+        self._granted = parse_permissions(settings.permissions)
 
     @classmethod
     @asynccontextmanager
@@ -105,7 +107,9 @@ class App:
 
     def within_settings(self, principal: Principal) -> Principal:
         """No key can do more than the server as a whole."""
-        granted = principal.permissions & parse_permissions(self.settings.permissions)
+        granted = principal.permissions & self._granted
+        if granted == principal.permissions and not self.settings.read_only:
+            return principal
         return replace(principal, permissions=granted, read_only=principal.read_only or self.settings.read_only)
 
     async def try_worker(self) -> None:
@@ -178,7 +182,7 @@ def worker_on(store: Store, settings: Settings, clock: Clock, *, on_job: OnJob |
         clock,
         settings.worker_limits(),
         jobs={EXPIRE_HOLDS: expire_holds(holds)},
-        finders=[find_due_holds(store, clock)],
+        finders=[find_due_holds(store, clock), prune_platform_requests(store, clock)],
         on_job=on_job,
     )
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Literal
 
+import msgspec
 import structlog
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
@@ -22,6 +23,7 @@ about: ContextVar[Callable[[], Mapping[str, str]] | None] = ContextVar("billing_
 """Tells what the lines belong to that are logged from here on: a request's id, whose it is, its execution."""
 
 _MAX_LINKS = 10
+_encode = msgspec.json.Encoder(enc_hook=repr).encode
 
 
 def trace(error: BaseException | None) -> str:
@@ -86,11 +88,15 @@ def configure_logs(
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.ExceptionRenderer(_trace),
-            structlog.processors.JSONRenderer() if as_json else renderer,
+            structlog.processors.JSONRenderer(serializer=_json) if as_json else renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
     )
+
+
+def _json(event: EventDict, **_: object) -> str:
+    return _encode(event).decode()
 
 
 def _belonging() -> Mapping[str, str]:

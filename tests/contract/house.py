@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from httpx2 import Client, Response
@@ -58,6 +59,7 @@ def account_of(operation: Operation, face: str) -> str:
 class House:
     """A server that runs, and who may ask it."""
 
+    url: str
     database: str
     keys: dict[str, str]
     clients: dict[str, Client]
@@ -113,12 +115,12 @@ class House:
 
 
 @contextmanager
-def housed(folder: Path) -> Iterator[House]:
-    """A server for the block."""
+def housed(folder: Path, **more: str) -> Iterator[House]:
+    """A server for the block, with more in its environment."""
     database = str(folder / "billing.db")
     keys = asyncio.run(_furnish(database))
     command = ["serve", "--transport", "http", "--port", "0", "--json-response", "--database", database]
-    env = dict(os.environ) | {"BILLING_MCP_NOW": NOW.isoformat(), "BILLING_MCP_RATE_LIMIT": ""}
+    env = dict(os.environ) | {"BILLING_MCP_NOW": NOW.isoformat(), "BILLING_MCP_ANONYMOUS_RATE_LIMIT": ""} | more
     with subprocess.Popen(
         [sys.executable, "-m", "billing_mcp", *command], stderr=subprocess.PIPE, text=True, env=env
     ) as process:
@@ -127,14 +129,15 @@ def housed(folder: Path) -> Iterator[House]:
         while "Serving agents on" not in line:
             line = process.stderr.readline()
             assert line, "the server has ended"
+        Thread(target=process.stderr.read, daemon=True).start()  # its log would fill the pipe, and then it would wait
         try:
             with ExitStack() as stack:
                 url = line.split()[3].removesuffix("/mcp")
                 clients = {name: stack.enter_context(_client(url, keys.get(name))) for name in CREDENTIALS}
-                yield House(database, keys, clients)
+                yield House(url, database, keys, clients)
         finally:
             process.terminate()
-            process.communicate()
+            process.wait()
 
 
 def _client(url: str, key: str | None) -> Client:

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from billing_mcp.app import App
 from billing_mcp.domain.errors import BillingError
-from billing_mcp.faces.platform import platform_router
+from billing_mcp.faces.platform import add_platform
 from billing_mcp.faces.problem import problem
 from billing_mcp.faces.requests_read import invalid_request
 from billing_mcp.faces.scope import CALLER
@@ -39,7 +39,7 @@ def platform_app(app: App) -> FastAPI:
 
     api.add_exception_handler(BillingError, told)
     api.add_exception_handler(RequestValidationError, told)
-    api.include_router(platform_router(app))
+    add_platform(api, app)
     return api
 
 

@@ -101,6 +101,17 @@ async def test_refusals_are_counted() -> None:
     assert metrics.registry.get_sample_value("billing_refusals_total", {"code": "body_too_large"}) == 1
 
 
+async def test_a_path_may_have_a_limit_of_its_own() -> None:
+    bodies = Bodies(echo, max_bytes=1, own={"/large": 3})
+    seen = []
+    for path in ("/large", "/large/not"):
+        sent = Sent()
+        await bodies(scope_of(path=path), receiving(part(b"abc"), GONE), sent)
+        seen.append(sent.status)
+
+    assert seen == [200, 413]
+
+
 async def raw(server: HttpServer, key: str, *parts: bytes, **headers: str) -> bytes:
     """All that a server answers to parts of a request until it hangs up, while nothing more is sent."""
     host, _, port = server.address.rpartition(":")
@@ -120,7 +131,7 @@ async def test_a_server_hangs_up_on_who_sends_too_much_or_never_ends(demo: str) 
     async with serving(demo) as server:
         announced, unannounced, endless = await asyncio.gather(
             raw(server, key, content_length=str(10 * KB * KB)),
-            raw(server, key, *[chunk] * 17, transfer_encoding="chunked"),
+            raw(server, key, *[chunk] * 8, transfer_encoding="chunked"),
             raw(server, key, b'{"jsonrpc"', content_length="100"),
         )
 

@@ -141,7 +141,7 @@ async def test_executions_and_their_calls_are_counted_as_their_answers_say(world
     }
     assert {name: value for name, value in seen.items() if name.startswith("billing_calls_total")} == {
         "billing_calls_total{billing.wallet_balance.get,ok}": 1,
-        "billing_calls_total{billing.balance.get,ok}": 4,  # one of them ran again in the write transaction
+        "billing_calls_total{billing.balance.get,ok}": 4,  # a pass that is run again counts once
         "billing_calls_total{billing.plan.change,ok}": 2,
         "billing_calls_total{billing.plan.change,plan_unchanged}": 1,
         "billing_calls_total{unknown,unknown_function}": 1,
@@ -158,8 +158,13 @@ async def test_a_process_tells_prometheus_what_it_did_over_http(demo: str) -> No
             await execute(client, BALANCE)
             await execute(client, CHANGE)
         async with httpx2.AsyncClient() as other:
-            for path in ("/a", "/b/c", "/mcp/d"):
+            for path in ("/other", "/b/c", "/mcp/d"):
                 await other.get(f"http://{server.address}{path}")
+            for path in ("/livez", "/static-offline-docs/x", "/static-offline-docs/y"):
+                await other.get(f"http://{server.address}{path}")
+            for account_id in ("0190c0de-0000-7000-8000-000000000001", "no-account"):
+                address = f"http://{server.address}/v1/platform/accounts/{account_id}"
+                await other.get(address, headers={"authorization": f"Bearer {watcher}"})
             await other.request("PROPFIND", f"http://{server.address}/pot")
             address, bearer = f"http://{server.address}{METRICS_PATH}", f"Bearer {watcher}"
             modern = {"authorization": bearer, "accept": "application/openmetrics-text; version=1.0.0"}
@@ -173,7 +178,11 @@ async def test_a_process_tells_prometheus_what_it_did_over_http(demo: str) -> No
     assert seen["billing_http_requests_total{GET,none,401}"] == 3
     assert seen["billing_http_requests_total{POST,/mcp,200}"] >= 2
     assert seen["billing_http_request_seconds_count{/mcp}"] >= 2
-    assert not any(path in name for name in seen for path in ("/a", "/b/c", "/mcp/d", "PROPFIND", "/pot"))
+    assert seen["billing_http_requests_total{GET,/livez,200}"] == 1
+    assert seen["billing_http_requests_total{GET,/metrics,200}"] == 2
+    assert seen["billing_http_request_seconds_count{/v1/platform/accounts/{account_id}}"] == 2
+    assert seen["billing_http_requests_total{GET,none,404}"] == 2
+    assert not any(path in name for name in seen for path in ("/other", "/b/c", "/mcp/d", "PROPFIND", "/pot"))
     assert any(name.startswith("billing_build_info{") for name in seen)
     assert openmetrics.headers["content-type"].startswith("application/openmetrics-text")
     assert "billing_executions" in {family.name for family in parse_openmetrics(openmetrics.text)}  # type: ignore[no-untyped-call]

@@ -107,7 +107,6 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"amount": 1}, "amount"),
     ({"reference": "a\u0000b"}, "reference"),
     ({"reference": "a\u001fb"}, "reference"),
-    ({"reference": "\ud800"}, "reference"),
     ({"account_id": "nobody"}, "account_id"),
     ({"account_id": None}, "account_id"),
     ({"expires_at": "tomorrow"}, "expires_at"),

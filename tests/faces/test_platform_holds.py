@@ -92,7 +92,7 @@ async def test_what_is_not_covered_is_refused_and_says_how_much_is_missing(
 ) -> None:
     account_id = await world.account(funds="10.00")
 
-    assert "0.01 EUR" in refusal(await platform.place(account_id, "10.01"), 402, "insufficient_funds")["detail"]
+    assert "0.01 EUR" in refusal(await platform.place(account_id, "10.01"), 402, "insufficient_funds")["hint"]
     assert (await platform.get(f"/accounts/{account_id}"))["reserved"] == 0
 
 
@@ -106,7 +106,6 @@ NO_HOLDS: list[tuple[Any, str]] = [
     ({"amount": "٣"}, "amount"),
     ({"amount": None}, "amount"),
     ({"amount": "1", "reference": "a\u001fb"}, "reference"),
-    ({"amount": "1", "reference": "\ud800"}, "reference"),
     ({"amount": "1", "reference": "r" * 256}, "reference"),
     ({"amount": "1", "reference": None}, "reference"),
     ({"amount": "1", "expires_at": "2026-03-13T12:00:00"}, "expires_at"),

@@ -33,6 +33,9 @@ async def test_a_request_is_one_line_of_json_with_all_ids_and_no_secret(demo: st
             odd = {"authorization": f"Bearer {key}x", "cookie": "geheim-header", "x-request-id": "mine-1"}
             await other.post(f"{server.url}?key={key}&q=geheim-query", headers=odd, content="geheim-body")
             await other.get(f"http://{server.address}/geheim-query/{ACCOUNT}")
+            signed = {"authorization": f"Bearer {key}"}
+            await other.get(f"http://{server.address}/nowhere/{ACCOUNT}", headers=signed)
+            await other.get(f"http://{server.address}/v1/public/accounts/{ACCOUNT}/billing/balance", headers=signed)
             await other.get(f"http://{server.address}/livez")
 
     text = "\n".join(server.log)
@@ -52,7 +55,9 @@ async def test_a_request_is_one_line_of_json_with_all_ids_and_no_secret(demo: st
     (refused,) = [line for line in told if line["request_id"] == "mine-1"]
     assert (refused["status"], refused["route"], "principal_id" in refused) == (400, "none", False)
     assert [line["route"] for line in told if line["status"] == 401] == ["none"]
-    assert "/livez" not in {line["route"] for line in told}
+    assert [line["route"] for line in told if line["status"] == 404] == ["none"]
+    assert "/v1/public/accounts/{account_id}/billing/balance" in {line["route"] for line in told}
+    assert not [line for line in told if line["status"] == 200 and line["route"] in ("none", "/livez")]
 
 
 @pytest.mark.parametrize(("given", "kept"), [("a.B_c-9", True), ("x" * 64, True), ("x" * 65, False), ("", False)])

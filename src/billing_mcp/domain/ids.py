@@ -6,7 +6,6 @@ import hashlib
 import secrets
 from datetime import datetime
 from functools import lru_cache
-from uuid import UUID
 
 from billing_mcp.domain.clock import to_epoch_us
 
@@ -40,4 +39,5 @@ def _uuid7(now: datetime, entropy: bytes) -> str:
     milliseconds = to_epoch_us(now) // 1000
     bits = int.from_bytes(entropy, "big")
     value = milliseconds << 80 | 0x7 << 76 | (bits >> 68) << 64 | 0b10 << 62 | bits & (1 << 62) - 1
-    return str(UUID(int=value))
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -34,6 +34,8 @@ _PLATFORMS = ("/metrics", "/v1/platform")
 _CREDENTIALS = frozenset({"access_token", "token", "key", "api_key"})
 
 _BEARER = "bearer "
+_NAMING = frozenset({b"host", b"origin"})
+_REMEMBERED = 256
 
 
 def transport_security(settings: Settings) -> TransportSecuritySettings:
@@ -59,15 +61,25 @@ class HostAndOrigin:
     def __init__(self, app: ASGIApp, security: TransportSecuritySettings) -> None:
         self._app = app
         self._check = TransportSecurityMiddleware(security)
+        self._good: set[tuple[tuple[bytes, bytes], ...]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or let it pass."""
         if scope["type"] == "http" and scope["path"] not in PROBES:
-            refusal = await self._check.validate_request(Request(scope))
-            if refusal is not None:
-                await problem(_foreign(refusal.status_code))(scope, receive, send)
-                return
+            named = tuple([each for each in scope["headers"] if each[0] in _NAMING])
+            if named not in self._good:
+                refusal = await self._check.validate_request(Request(scope))
+                if refusal is not None:
+                    await problem(_foreign(refusal.status_code))(scope, receive, send)
+                    return
+                self._remember(named)
         await self._app(scope, receive, send)
+
+    def _remember(self, named: tuple[tuple[bytes, bytes], ...]) -> None:
+        """What was good once is good: the settings do not change. There are few names, but many ports."""
+        if len(self._good) >= _REMEMBERED:
+            self._good.clear()
+        self._good.add(named)
 
 
 class SignIn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 
 from starlette.datastructures import Headers
@@ -22,10 +23,18 @@ class Bodies:
     """Lets a request pass once its whole body is here. Who sends too much, or too slowly, is told so and hung up on."""
 
     def __init__(
-        self, app: ASGIApp, *, max_bytes: int, arrival_s: float = ARRIVAL_S, observer: Observer = NOBODY
+        self,
+        app: ASGIApp,
+        *,
+        max_bytes: int,
+        own: Mapping[str, int] | None = None,
+        arrival_s: float = ARRIVAL_S,
+        observer: Observer = NOBODY,
     ) -> None:
+        """`own` are the paths that have a limit of their own."""
         self._app = app
         self._max_bytes = max_bytes
+        self._own = dict(own or {})
         self._arrival_s = arrival_s
         self._observer = observer
 
@@ -35,11 +44,11 @@ class Bodies:
             await self._app(scope, receive, send)
             return
         try:
-            body = await self._body(Headers(scope=scope), receive)
+            max_bytes = self._own.get(scope["path"], self._max_bytes)
+            body = await self._body(Headers(scope=scope), receive, max_bytes)
         except InvalidArgument as error:
             self._observer.refused(error.code)
-            answer = problem(error)
-            answer.headers["connection"] = "close"
+            answer = problem(error, headers={"connection": "close"})
             await answer(scope, receive, _lingering(receive, send))
             return
         if body is None:
@@ -53,12 +62,12 @@ class Bodies:
 
         await self._app(scope, replay, send)
 
-    async def _body(self, headers: Headers, receive: Receive) -> bytes | None:
+    async def _body(self, headers: Headers, receive: Receive, max_bytes: int) -> bytes | None:
         announced = headers.get("content-length", "")
-        if announced.isdecimal() and int(announced) > self._max_bytes:
-            raise self._too_large()
+        if announced.isdecimal() and int(announced) > max_bytes:
+            raise _too_large(max_bytes)
         parts: list[bytes] = []
-        left = self._max_bytes
+        left = max_bytes
         try:
             async with asyncio.timeout(self._arrival_s):
                 while True:
@@ -68,7 +77,7 @@ class Bodies:
                     part = message.get("body", b"")
                     left -= len(part)
                     if left < 0:
-                        raise self._too_large()
+                        raise _too_large(max_bytes)
                     parts.append(part)
                     if not message.get("more_body", False):
                         return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -79,12 +88,11 @@ class Bodies:
                 hint="Send it again, in one go.",
             ) from None
 
-    def _too_large(self) -> InvalidArgument:
-        return InvalidArgument(
-            f"the body of a request has at most {self._max_bytes} bytes here",
-            code="body_too_large",
-            hint="Send less at once.",
-        )
+
+def _too_large(max_bytes: int) -> InvalidArgument:
+    return InvalidArgument(
+        f"the body of a request has at most {max_bytes} bytes here", code="body_too_large", hint="Send less at once."
+    )
 
 
 def _lingering(receive: Receive, send: Send) -> Send:

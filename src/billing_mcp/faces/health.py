@@ -52,9 +52,7 @@ class Health:
         wrong = [name for name, state in checks.items() if state != _OK]
         if not wrong:
             return JSONResponse({"status": "ready", "checks": checks}, headers=_NO_STORE)
-        answer = problem(Unavailable(f"not ready: {', '.join(wrong)}"), more={"checks": checks})
-        answer.headers.update(_NO_STORE)
-        return answer
+        return problem(Unavailable(f"not ready: {', '.join(wrong)}"), more={"checks": checks})
 
     async def checks(self) -> Checks:
         """Each check, and whether it is ok, failed or unknown."""

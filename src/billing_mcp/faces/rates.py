@@ -219,15 +219,14 @@ async def _refuse(standing: Standing, observer: Observer, scope: Scope, receive:
         hint=f"Send the same again in {wait_s} s.",
     )
     observer.refused(error.code)
-    answer = problem(error)
-    answer.headers["retry-after"] = str(wait_s)
-    answer.raw_headers.extend(standing.headers())
-    await answer(scope, receive, send)
+    told = {name.decode(): value.decode() for name, value in standing.headers()}
+    await problem(error, headers={"retry-after": str(wait_s), **told})(scope, receive, send)
 
 
 def _storage(uri: str) -> Storage:
     try:
-        found = storage_from_string(uri if uri.startswith("async+") else f"async+{uri}", wrap_exceptions=True)
+        memory = uri.removeprefix("async+").startswith("memory:")  # nothing is away there that could be caught
+        found = storage_from_string(uri if uri.startswith("async+") else f"async+{uri}", wrap_exceptions=not memory)
     except (ConfigurationError, ValueError):
         raise InvalidArgument(  # without the library's words, which repeat the password in it
             "BILLING_MCP_RATE_LIMIT_STORAGE names no storage that can be used here",

@@ -84,8 +84,15 @@ def _given_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
 
 
 def _template(scope: Scope) -> str:
-    """The route that was found, as it was declared: there are few of them, and of paths there is no end."""
-    return getattr(scope.get("route"), "path", None) or _NO_ROUTE
+    """The route that was found, as it was declared: there are few of them, and of paths there is no end.
+
+    FastAPI says where it has put a route of a router only in its own context, and nothing of a plain one.
+    """
+    found = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
+    if found is not None:
+        return getattr(found, "path", None) or _NO_ROUTE
+    fixed = "endpoint" in scope and not scope.get("path_params") and "app_root_path" not in scope
+    return str(scope["path"]) if fixed else _NO_ROUTE
 
 
 def _belonging(scope: Scope) -> dict[str, str]:

@@ -25,17 +25,11 @@ def invalid_request(error: RequestValidationError) -> InvalidArgument:
     field = ".".join(map(str, _named(path, error.body) if place == "body" else path))
     hint = problem.get("ctx", {}).get("hint")
     kind, given = problem["type"], shown(problem.get("input"))
-    if kind == "json_invalid":
-        return _no_json(f"{problem['ctx']['error']}, at character {path[0]}")
-    if kind == "missing" and not path:
-        return _no_json("there is none")
     if kind == "missing":
         return InvalidArgument(f"this request needs {field}", code="missing_argument", field=field, hint=hint)
     if kind == "extra_forbidden":
         message = f"this request has no {field}"
         return InvalidArgument(message, code="unknown_argument", field=field, hint="Leave it out, or mend its name.")
-    if not field:
-        return _no_json(f"it is {given}")
     if kind in _ONE_OF:
         field = f"{field}.{problem['ctx']['discriminator'].strip(chr(39))}"
         given = shown(problem["ctx"].get("tag"))
@@ -50,14 +44,6 @@ def _must(problem: Mapping[str, Any]) -> str:
     text: str = problem["msg"].replace(" after validation", "")
     said = _SHOULD.sub("must ", text)
     return said if said != text else f"is wrong: {text[:1].lower()}{text[1:]}"
-
-
-def _no_json(what: str) -> InvalidArgument:
-    return InvalidArgument(
-        f"this request needs a JSON object as its body; {what}",
-        field="body",
-        hint="Send it as `Content-Type: application/json`.",
-    )
 
 
 def _named(path: Sequence[str | int], body: Any) -> list[str | int]:

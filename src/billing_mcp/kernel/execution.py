@@ -231,9 +231,9 @@ class Executor:
 
         Raises BillingError.
         """
-        now = self._clock()
+        reading = self._read(self._clock(), principal, function, arguments)
         try:
-            result = await uninterrupted(self._read(now, principal, function, arguments))
+            result = await (reading if self._store.may_leave_reads else uninterrupted(reading))
         except BillingError as error:
             self._observer.calls_ended([(function, error.code)])
             raise

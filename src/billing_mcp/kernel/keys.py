@@ -59,6 +59,9 @@ def mint_key(
     return text, record
 
 
+_Asking = asyncio.Future[Principal | Platform]
+
+
 class Keyring:
     """Tells who has a key, by a look at the database each time: a revocation holds from the next request on.
 
@@ -68,40 +71,50 @@ class Keyring:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._wanted: dict[str, asyncio.Future[Principal | Platform]] = {}
+        self._wanted: dict[str, list[_Asking]] = {}
         self._looking: asyncio.Task[None] | None = None
 
     async def holder_of(self, text: str) -> Principal | Platform:
         """Who has a key. Raises Unauthenticated: invalid_key, key_revoked, key_expired."""
-        found = self._wanted.get(text)
-        if found is None:
-            found = self._wanted[text] = asyncio.get_running_loop().create_future()
+        asking: _Asking = asyncio.get_running_loop().create_future()
+        self._wanted.setdefault(text, []).append(asking)
         if self._looking is None:
             self._looking = asyncio.create_task(self._look())
-        return await asyncio.shield(found)
+        return await asking
 
     async def _look(self) -> None:
         try:
             while self._wanted:
+                await asyncio.sleep(0)  # who comes in the same moment is served by the same look
                 wanted, self._wanted = self._wanted, {}
                 await self._find(wanted)
         finally:
             self._looking = None
 
-    async def _find(self, wanted: dict[str, asyncio.Future[Principal | Platform]]) -> None:
+    async def _find(self, wanted: dict[str, list[_Asking]]) -> None:
         now = self._clock()
         try:
             async with self._store.read(now) as tx:
                 records = {text: await tx.keys.by_prefix(_prefix_of(text)) for text in wanted}
         except Exception as error:  # noqa: BLE001 - whoever asked is told
-            for found in wanted.values():
-                found.set_exception(error)
+            for asking in wanted.values():
+                _tell(asking, error)
             return
-        for text, found in wanted.items():
+        for text, asking in wanted.items():
             try:
-                found.set_result(_holder_of(records[text], text, now))
+                _tell(asking, _holder_of(records[text], text, now))
             except Exception as error:  # noqa: BLE001 - one that cannot be read must not keep the others waiting
-                found.set_exception(error)
+                _tell(asking, error)
+
+
+def _tell(asking: Iterable[_Asking], found: Principal | Platform | Exception) -> None:
+    for each in asking:
+        if each.done():
+            continue  # the caller has gone away
+        if isinstance(found, Exception):
+            each.set_exception(found)
+        else:
+            each.set_result(found)
 
 
 def _prefix_of(text: str) -> str:

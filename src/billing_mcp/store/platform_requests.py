@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billing_mcp.domain.clock import to_epoch_us
+from billing_mcp.domain.clock import from_epoch_us, to_epoch_us
 from billing_mcp.domain.errors import Conflict, InvalidArgument
 from billing_mcp.store.tables import PlatformRequestRow, table
 
@@ -92,6 +92,18 @@ class PlatformRequests:
     async def forget(self, request: KeyedRequest, leased_until: datetime) -> None:
         """Free the key of what was leased."""
         await self._connection.execute(delete(_REQUESTS).where(_leased(request, leased_until)))
+
+    async def oldest(self) -> datetime | None:
+        """When the oldest request came."""
+        found = (await self._connection.execute(select(func.min(_C.created_at_us)))).scalar_one()
+        return None if found is None else from_epoch_us(found)
+
+    async def prune(self, before: datetime, *, limit: int) -> int:
+        """Forget up to `limit` requests that came before a moment. Returns how many."""
+        old = _C.created_at_us < to_epoch_us(before)
+        some = select(_C.principal_id, _C.key_sha256).where(old).order_by(_C.created_at_us).limit(limit)
+        mine = tuple_(_C.principal_id, _C.key_sha256).in_(some)
+        return (await self._connection.execute(delete(_REQUESTS).where(mine))).rowcount
 
     async def _lock(self, request: KeyedRequest) -> bool:
         """Whether no other transaction has the key. On SQLite the only writer is alone anyway."""

@@ -142,6 +142,11 @@ class Store:
         async with self._turn(), self._write(now) as transaction:
             yield transaction
 
+    @property
+    def may_leave_reads(self) -> bool:
+        """Whether a read may be cancelled: a snapshot waits for its statement, a driver's connection is lost."""
+        return self._snapshots is not None
+
     async def submit(self, instruction: Instruction) -> Receipt:
         """Carry out an instruction, in one commit with others that wait; returns once that is durable.
 

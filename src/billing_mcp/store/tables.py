@@ -226,6 +226,7 @@ class PlatformRequestRow(SQLModel, table=True):
     """What a request of the platform was answered under an idempotency key; null while it is carried out."""
 
     __tablename__ = "platform_requests"
+    __table_args__ = (Index("ix_platform_requests_created", "created_at_us"),)
     principal_id: str = Field(primary_key=True)
     key_sha256: str = Field(primary_key=True)
     request_sha256: str

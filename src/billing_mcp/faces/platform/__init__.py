@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import FastAPI
 
 from billing_mcp.app import App
 from billing_mcp.faces.platform import accounts, holds, keys
-from billing_mcp.faces.platform.desk import DESK, PREFIX, Desk
-from billing_mcp.faces.platform.models import Problem
-
-_MAX_BODY_BYTES = 64 * 1024
+from billing_mcp.faces.platform.desk import Desk
 
 
-def platform_router(app: App) -> APIRouter:
-    """The routes, for an app that is open. Whoever mounts them lets only the platform's credentials pass."""
-    desk = Desk(app)
-
-    async def at_desk(request: Request) -> None:
-        request.scope[DESK] = desk
-
-    told = {"application/problem+json": {"schema": Problem.model_json_schema()}}
-    router = APIRouter(
-        prefix=PREFIX,
-        tags=["Platform"],
-        dependencies=[Depends(at_desk)],
-        responses={
-            "4XX": {"description": "Refused: the `code` says why.", "content": told},
-            "5XX": {"description": "Not now: the same may succeed later.", "content": told},
-        },
-        max_body_size=_MAX_BODY_BYTES,
-    )
-    for part in (accounts, holds, keys):
-        router.include_router(part.router)
-    return router
+def add_platform(api: FastAPI, app: App) -> None:
+    """Add the routes, for an app that is open. Whoever serves them lets only the platform's credentials pass."""
+    api.state.desk = Desk(app)
+    for part in (holds, accounts, keys):  # as they are: a router within a router is looked through twice
+        api.router.routes.extend(part.router.routes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from starlette.responses import Response
 
 from billing_mcp.domain.accrual import ComponentCount
@@ -14,6 +14,7 @@ from billing_mcp.domain.ids import new_id
 from billing_mcp.domain.ledger import Wallet
 from billing_mcp.domain.money import decimal_of, format_micros
 from billing_mcp.faces.platform.desk import PREFIX, AccountId, AtDesk, Keyed, Reply
+from billing_mcp.faces.platform.direct import hot_router
 from billing_mcp.faces.platform.models import (
     Account,
     Accounts,
@@ -30,7 +31,7 @@ from billing_mcp.operations.platform import ComponentType, count_components, ope
 from billing_mcp.store.accounts import AccountRecord
 from billing_mcp.store.store import Transaction
 
-router = APIRouter()
+router = hot_router()
 
 
 @router.post("/accounts", status_code=201, response_model=Account)

@@ -12,9 +12,9 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from billing_mcp.app import App
-from billing_mcp.domain.errors import InvalidArgument
 from billing_mcp.faces.auth import platform_in
-from billing_mcp.faces.platform.fields import KEY_PATTERN, Uuid
+from billing_mcp.faces.platform.fields import Uuid
+from billing_mcp.faces.rest.reading import idempotency_key
 from billing_mcp.kernel.principal import Platform
 from billing_mcp.operations.platform_money import PlatformMoney
 from billing_mcp.operations.platform_requests import OnceUnderKey, Seal, Told
@@ -25,8 +25,6 @@ from billing_mcp.store.store import Transaction
 T = TypeVar("T")
 
 PREFIX = "/v1/platform"
-DESK = "billing_mcp.platform_desk"
-"""Where a request's scope has the Desk."""
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
@@ -152,29 +150,31 @@ def _reply(text: str) -> Reply:
     return msgspec.json.decode(text, type=Reply)
 
 
+def asking_of(request: Request) -> Asking:
+    """Who asks for a change, where, and under which key. Raises InvalidArgument for what is no key."""
+    credential = request.headers.get("authorization", "").partition(" ")[2].strip()
+    where = f"{request.method} {request.scope['path']}"
+    desk: Desk = request.app.state.desk
+    return Asking(desk, platform_in(request.scope), where, idempotency_key(request), credential)
+
+
 async def _desk(request: Request) -> Desk:
-    desk: Desk = request.scope[DESK]
+    desk: Desk = request.app.state.desk
     return desk
 
 
 async def _asking(
     request: Request,
-    desk: AtDesk,
-    idempotency_key: Annotated[
+    _key: Annotated[
         str | None,
         Header(
             alias="Idempotency-Key",
-            pattern=KEY_PATTERN,
             description="Under one key a request happens once, and is answered the same for 24 hours or more.",
             examples=["7d0c2a52-6f0b-4b9e-9d0e-3f4e8a1b2c3d"],
         ),
     ] = None,
 ) -> Asking:
-    if len(request.headers.getlist("idempotency-key")) > 1:  # which of them counts would be anybody's guess
-        raise InvalidArgument("Idempotency-Key is given twice", field="Idempotency-Key", hint="Give it once.")
-    credential = request.headers.get("authorization", "").partition(" ")[2].strip()
-    where = f"{request.method} {request.scope['path']}"
-    return Asking(desk, platform_in(request.scope), where, idempotency_key or "", credential)
+    return asking_of(request)
 
 
 AtDesk = Annotated[Desk, Depends(_desk)]

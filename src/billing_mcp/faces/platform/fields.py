@@ -19,6 +19,7 @@ from billing_mcp.operations.platform_money import MAX_REASON_CHARS, check_reason
 
 KEY_PATTERN = r"^[ -~]{1,255}$"
 
+MAX_QUANTITY = 1_000_000_000
 EXAMPLE_ID = "0190c0de-0000-7000-8000-0000000000a1"
 
 
@@ -98,10 +99,16 @@ def _day(value: object) -> date:
     raise _wrong("day", "be an ISO date", 'Write it as "2030-01-31".')
 
 
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _text(pattern: str, example: str, **more: Any) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example], **more})
 
 
+_SHOWN = r"^[^\x00-\x1f\x7f-\x9f]*$"
+"""As much of "characters that can be shown" as every language's patterns can say."""
 _POSITIVE = r"^(?!0+(\.0+)?$)[0-9]{1,12}(\.[0-9]{1,6})?$"
 
 Amount = Annotated[int, BeforeValidator(_amount), _text(_POSITIVE, "0.0065")]
@@ -121,14 +128,16 @@ Day = Annotated[
 Name = Annotated[
     str,
     _as_checked(storable_name, "name", f"be 1 to {MAX_NAME_CHARS} characters that can be shown"),
-    Field(min_length=1, json_schema_extra={"maxLength": MAX_NAME_CHARS}, examples=["Northwind Mail"]),
+    Field(
+        min_length=1, json_schema_extra={"maxLength": MAX_NAME_CHARS, "pattern": _SHOWN}, examples=["Northwind Mail"]
+    ),
 ]
 Reference = Annotated[
     str,
     _as_checked(check_reference, "reference", f"be at most {MAX_REFERENCE_CHARS} characters that can be shown"),
     Field(
         description="What the work is called, for good: no personal data.",
-        json_schema_extra={"maxLength": MAX_REFERENCE_CHARS},
+        json_schema_extra={"maxLength": MAX_REFERENCE_CHARS, "pattern": _SHOWN},
         examples=["msg_01h455vb4pex5vsknk084sn02q"],
     ),
 ]
@@ -137,7 +146,7 @@ Reason = Annotated[
     _as_checked(check_reason, "reason", f"be 1 to {MAX_REASON_CHARS} characters that can be shown"),
     Field(
         description="What it is for; the ledger shows it for good: no personal data.",
-        json_schema_extra={"minLength": 1, "maxLength": MAX_REASON_CHARS},
+        json_schema_extra={"minLength": 1, "maxLength": MAX_REASON_CHARS, "pattern": _SHOWN},
         examples=["Goodwill for the outage of 1 March"],
     ),
 ]
@@ -150,4 +159,6 @@ Number = Annotated[
 ]
 ShownMoment = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-03-12T10:00:00Z"])]
 ShownDay = Annotated[str, Field(json_schema_extra={"format": "date"}, examples=["2026-03-12"])]
+Quantity = Annotated[int, Field(ge=0, le=MAX_QUANTITY, examples=[12]), BeforeValidator(_whole)]
+"""A number of units. JSON knows one kind of numbers: 12.0 is a whole one, too."""
 Currency = Annotated[str, Field(description="ISO 4217.", examples=["EUR"])]

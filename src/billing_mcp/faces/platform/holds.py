@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter
 from msgspec import Raw
 from starlette.responses import Response
 
@@ -13,7 +12,18 @@ from billing_mcp.domain import holds
 from billing_mcp.domain.errors import BillingError, Conflict, Internal, Unavailable
 from billing_mcp.domain.instructions import Instruction, Receipt
 from billing_mcp.domain.money import decimal_of
-from billing_mcp.faces.platform.desk import PREFIX, AccountId, Asking, AtDesk, Done, HoldId, Keyed, Reply, UnderKey
+from billing_mcp.faces.platform.desk import (
+    PREFIX,
+    AccountId,
+    Asking,
+    AtDesk,
+    Done,
+    HoldId,
+    Keyed,
+    Reply,
+    UnderKey,
+)
+from billing_mcp.faces.platform.direct import hot_router
 from billing_mcp.faces.platform.models import (
     Batch,
     BatchAnswer,
@@ -30,7 +40,7 @@ from billing_mcp.operations.holds import hold_item
 from billing_mcp.operations.platform_keys import nth_key
 from billing_mcp.store.store import Transaction
 
-router = APIRouter()
+router = hot_router()
 
 _MAX_BATCH_BYTES = 4 * 1024 * 1024
 _ALL_THAT_REMAINS = Capture()

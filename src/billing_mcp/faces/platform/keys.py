@@ -5,19 +5,20 @@ from __future__ import annotations
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from starlette.responses import Response
 
 from billing_mcp.domain.clock import iso
 from billing_mcp.domain.errors import NotFound
 from billing_mcp.faces.platform.desk import AtDesk, Keyed, Reply
+from billing_mcp.faces.platform.direct import hot_router
 from billing_mcp.faces.platform.models import Keys, NewKey, NewKeyShown, PageAsked
 from billing_mcp.operations.paging import cut, wrong_cursor
 from billing_mcp.operations.platform import make_agent_key
 from billing_mcp.store.keys import KeyRecord
 from billing_mcp.store.store import Transaction
 
-router = APIRouter()
+router = hot_router()
 
 
 @router.post("/keys", status_code=201, response_model=NewKeyShown)

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, JsonValue
 
 from billing_mcp.domain.holds import HoldStatus
 from billing_mcp.domain.plans import AccountStatus
+from billing_mcp.faces.platform import fields
 from billing_mcp.faces.platform.fields import (
     EXAMPLE_ID,
     Amount,
@@ -36,7 +37,6 @@ _EXAMPLE: list[JsonValue] = [
     {"action": "capture", "account_id": EXAMPLE_ID, "hold_id": EXAMPLE_ID},
 ]
 _MAX_ACCOUNTS = 100
-_MAX_QUANTITY = 1_000_000_000
 
 
 class PageAsked(Asked):
@@ -81,7 +81,7 @@ class Accounts(Shown):
 class Quantity(Given):
     """How many units there are, from a day on."""
 
-    quantity: Annotated[int, Field(ge=0, le=_MAX_QUANTITY, examples=[12])]
+    quantity: fields.Quantity
     effective_on: Annotated[
         Day | None, Field(description="The first day (UTC), not before the last settlement. Default: today.")
     ] = None

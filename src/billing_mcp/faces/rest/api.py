@@ -12,8 +12,9 @@ from fastapi_offline import FastAPIOffline
 from billing_mcp import __version__
 from billing_mcp.app import App
 from billing_mcp.faces.errors_page import errors_page
-from billing_mcp.faces.platform import platform_router
+from billing_mcp.faces.platform import add_platform
 from billing_mcp.faces.problem import ERRORS_PATH
+from billing_mcp.faces.rest.direct import DirectRoute
 from billing_mcp.faces.rest.executions import add_executions
 from billing_mcp.faces.rest.functions import add_functions
 from billing_mcp.faces.rest.openapi import describe
@@ -34,11 +35,14 @@ def build_rest(app: App, lifespan: Lifespan) -> FastAPI:
         openapi_url="/openapi.json",
         redirect_slashes=False,
         exception_handlers=handlers(app),
-        generate_unique_id_function=lambda route: route.name,
     )
+    api.router.route_class = DirectRoute
+    described = list(api.router.routes)
+    api.router.routes.clear()  # routes are tried in their order: what is asked for most comes first
+    add_platform(api, app)
     add_functions(api, app, REGISTRY.without_writes() if app.settings.read_only else REGISTRY)
     add_executions(api, app)
-    api.include_router(platform_router(app))
+    api.router.routes.extend(described)
     api.add_route(ERRORS_PATH, errors_page, include_in_schema=False)
     document: dict[str, Any] = {}
 

@@ -48,13 +48,18 @@ def add_executions(api: FastAPI, app: App) -> None:
         return found(request, answer.encode())
 
     api.add_api_route(
-        PATH, execute, methods=["POST"], name="execute", response_class=Response, openapi_extra=execution_docs()
+        PATH,
+        execute,
+        methods=["POST"],
+        operation_id="execute",
+        response_class=Response,
+        openapi_extra=execution_docs(),
     )
     api.add_api_route(
         f"{PATH}/{{execution_id}}",
         stored,
         methods=["GET"],
-        name="execution",
+        operation_id="get_execution",
         response_class=Response,
         openapi_extra=stored_execution_docs(),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from fastapi import FastAPI
@@ -18,7 +19,7 @@ from billing_mcp.app import App
 from billing_mcp.domain.errors import BillingError, InvalidArgument
 from billing_mcp.faces.auth import principal_in
 from billing_mcp.faces.rest.answering import done, encoded, found, links_of
-from billing_mcp.faces.rest.openapi import function_docs
+from billing_mcp.faces.rest.openapi import function_docs, operation_id
 from billing_mcp.faces.rest.reading import idempotency_key, json_object, query
 from billing_mcp.faces.rest.refusing import refusal
 from billing_mcp.faces.scope import EXECUTION_ID
@@ -33,7 +34,7 @@ _WIRE = {"from_date": "from", "to_date": "to"}
 """What the references call an argument whose name is a keyword of Python."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Place:
     """A function at one of its routes. `own` is that of the credential's own account, which no path names."""
 
@@ -47,7 +48,7 @@ class Place:
         """The method and the path, as people write them."""
         return f"{self.method} {self.path}"
 
-    @property
+    @cached_property
     def parameters(self) -> dict[str, Parameter]:
         """What the query or the body may hold, by its name there."""
         inside = {p.name: p for p in self.operation.parameters if f"{{{p.name}}}" not in self.path}
@@ -67,12 +68,13 @@ def places(registry: Registry) -> Iterator[Place]:
 
 def add_functions(api: FastAPI, app: App, registry: Registry) -> None:
     """Add the routes of all functions."""
-    for place in places(registry):
+    for place in sorted(places(registry), key=lambda place: not place.own):
         api.add_api_route(
             place.path,
             _handler(app, place),
             methods=[place.method],
             name=place.operation.name,
+            operation_id=operation_id(place.operation, own=place.own),
             response_class=Response,
             openapi_extra=function_docs(place.operation, place.method, place.path, place.parameters, own=place.own),
         )

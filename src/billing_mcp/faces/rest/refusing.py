@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from billing_mcp.app import App
 from billing_mcp.domain.errors import BillingError, Internal, InvalidArgument, NotFound
@@ -23,6 +24,7 @@ from billing_mcp.settings import Settings
 
 log = structlog.get_logger()
 
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _SEE = "See /docs for what there is."
 
 
@@ -65,15 +67,23 @@ def handlers(app: App) -> dict[Any, Any]:
 
 async def _of_the_framework(request: Request, error: HTTPException) -> Response:
     """A route that is not there, or has not this method."""
-    path = ascii(request.url.path[:80])[1:-1]
+    path, headers = ascii(request.url.path[:80])[1:-1], error.headers
     if error.status_code == 405:
         method = request.method[:20]
         refused: BillingError = InvalidArgument(f"{path} has no method {method}", code="method_not_allowed", hint=_SEE)
+        headers = {"allow": ", ".join(_methods(request))}
     elif error.status_code == 404:
         refused = NotFound(f"there is no {path}", code="route_not_found", hint=_SEE)
     else:
         refused = InvalidArgument(str(error.detail), field="body")
-    return problem(refused, status=error.status_code, headers=error.headers)
+    return problem(refused, status=error.status_code, headers=headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """The methods that the path has; the framework knows those of the first route with this path."""
+    asked = {method: {**request.scope, "method": method} for method in _METHODS}
+    routes = request.app.router.routes
+    return [method for method, scope in asked.items() if any(each.matches(scope)[0] is Match.FULL for each in routes)]
 
 
 async def _crashed(_request: Request, error: Exception) -> Response:

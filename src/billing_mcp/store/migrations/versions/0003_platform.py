@@ -25,6 +25,7 @@ def upgrade() -> None:
         sa.Column("leased_until_us", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("principal_id", "key_sha256"),
     )
+    op.create_index("ix_platform_requests_created", "platform_requests", ["created_at_us"])
     _lease_the_outbox()
 
 
