@@ -6,9 +6,12 @@ import asyncio
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
+import asyncpg
 import pytest
 from httpx2 import Response, TransportError
 
@@ -283,6 +286,7 @@ class Load:
         self.lost: list[str] = []
         self.refused: Counter[str] = Counter()
         self.half_way = asyncio.Event()
+        self.first_lost = asyncio.Event()
         self._count = 0
 
     async def run(self, callers: int, each: int) -> None:
@@ -301,6 +305,7 @@ class Load:
                 response = await self._send(key, to)
             except TransportError:
                 self.lost.append(key)
+                self.first_lost.set()
                 to = 1 - to
                 continue
             if response.is_success:
@@ -381,18 +386,46 @@ def test_when_one_is_killed_under_load_the_other_goes_on_and_what_was_under_way_
         assert running.processes[1].poll() is None
 
 
+_BLOCKED = "SELECT count(*) FROM pg_stat_activity WHERE $1::int = ANY(pg_blocking_pids(pid))"
+
+
+@asynccontextmanager
+async def locked(database: str, account_id: str) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Keep all others from changing an account for the block, which can wait until one of them waits."""
+    connection, watcher = await asyncpg.connect(database), await asyncpg.connect(database)
+
+    async def somebody_waits() -> None:
+        async with asyncio.timeout(30):
+            for _ in count():
+                if await watcher.fetchval(_BLOCKED, connection.get_server_pid()):
+                    return
+
+    async with connection.transaction():
+        await connection.execute("SELECT 1 FROM accounts WHERE account_id = $1 FOR UPDATE", account_id)
+        yield somebody_waits
+    await connection.close()
+    await watcher.close()
+
+
 def test_one_that_is_told_to_end_under_load_answers_what_it_has_accepted_and_the_other_takes_the_rest(
     database_of_its_own: str,
 ) -> None:
     async def hand_over(running: Running) -> None:
         async with pair_of(running, keep_alive=False) as pair:
             load = await loaded(pair)
+            account_id = await pair.account()
+            change = of_an_execution(account_id, PLANS[0])
+            agent = await pair.agent(account_id)
             async with asyncio.TaskGroup() as group:
                 group.create_task(load.run(callers=24, each=16))
                 await load.half_way.wait()
-                running.processes[0].terminate()
+                async with locked(running.database, account_id) as somebody_waits:
+                    begun = group.create_task(pair.send(*change, by=agent, to=0))
+                    await somebody_waits()
+                    running.processes[0].terminate()
+                    await load.first_lost.wait()
+            assert begun.result().json()["changed"] is True
             # What has no answer was not begun: the other one was the first to do it.
-            assert load.lost
             assert [key for key in load.lost if "idempotent-replayed" in load.answered[key].headers] == []
             await load.assert_each_happened_once()
 
