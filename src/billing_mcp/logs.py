@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import json
 import logging
 import sys
@@ -10,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Literal
+from typing import Literal, TextIO, cast
 
 import msgspec
 import structlog
@@ -84,14 +86,13 @@ def configure_logs(
     structlog.configure(
         processors=[
             _belong,
-            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.ExceptionRenderer(_trace),
             structlog.processors.JSONRenderer(serializer=_json) if as_json else renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Lines(sys.stderr))),
     )
 
 
@@ -104,7 +105,42 @@ def _belonging() -> Mapping[str, str]:
     return {} if tell is None else tell()
 
 
-def _belong(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    for name, value in _belonging().items():
+def _belong(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    tell = about.get()
+    if tell is None:
+        return structlog.contextvars.merge_contextvars(logger, method, event)
+    for name, value in tell().items():
         event.setdefault(name, value)
     return event
+
+
+class _Lines:
+    """A stream that is written to once for all lines of a moment: to write each takes longer than to make it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lines: list[str] = []
+        self._due = False
+        atexit.register(self._write_all)
+
+    def write(self, line: str) -> None:
+        """Take a line."""
+        self._lines.append(line)
+
+    def flush(self) -> None:
+        """Write what was taken: at once, or where a loop runs, once it has done what it is at."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._write_all()
+            return
+        if not self._due:
+            self._due = True
+            loop.call_soon(self._write_all)
+
+    def _write_all(self) -> None:
+        self._due = False
+        lines, self._lines = self._lines, []
+        if lines:
+            self._stream.write("".join(lines))
+            self._stream.flush()

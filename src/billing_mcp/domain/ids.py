@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from datetime import datetime
 from functools import lru_cache
 
 from billing_mcp.domain.clock import to_epoch_us
+
+_UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def uuid_of(text: str) -> str | None:
+    """The text of a UUID as it is stored, in small letters; None for what is none."""
+    return text.lower() if _UUID.fullmatch(text) else None
 
 
 def new_id(now: datetime) -> str:

@@ -34,6 +34,8 @@ from billing_mcp.faces.tokens import TokenVerifier
 from billing_mcp.kernel.principal import Principal
 
 MCP_PATH = "/mcp"
+_HOLDS = "/v1/platform/accounts/{account_id}/holds"
+_HOT = frozenset({MCP_PATH, "/v1/billing/balance", _HOLDS, f"{_HOLDS}/{{hold_id}}/capture", "/v1/platform/holds/batch"})
 
 _MAX_CONNECTIONS = 1024
 _GRACE_S = 5
@@ -74,6 +76,8 @@ def build_http_app(app: App, metrics: Metrics, health: Health, rates: Rates) -> 
         Route(METRICS_PATH, metrics.answer, methods=["GET"]),
         *metadata_routes(settings),
     ]
+    # Routes are tried in their order: what is asked for most comes first.
+    api.router.routes.sort(key=lambda route: getattr(route, "path", "") not in _HOT)
     verifier = TokenVerifier(settings, app.clock) if settings.oauth_issuer else None
     within = Bodies(api, max_bytes=settings.body_kb * 1024, own={MCP_PATH: mcp_bytes}, observer=metrics)
     signed_in = SignIn(CredentialRate(within, rates, metrics), app, verifier, settings)

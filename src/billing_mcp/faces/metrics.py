@@ -89,6 +89,7 @@ class Metrics(Observer):
             "billing_http_request_seconds", "How long requests took.", ["route"],
             buckets=_REQUEST_S, registry=registry,
         )  # fmt: skip
+        self._of_calls: dict[tuple[str, str | None], prometheus.Counter] = {}
         self._of_requests: dict[tuple[str, str, int], tuple[prometheus.Counter, prometheus.Histogram]] = {}
 
     def watch_waiting(self, waiting: Callable[[], int]) -> None:
@@ -120,9 +121,18 @@ class Metrics(Observer):
 
     def calls_ended(self, calls: Iterable[tuple[str, str | None]]) -> None:
         """Count them by function and outcome."""
-        for (function, code), times in Tally(calls).items():
-            known = function if function in self._functions else _UNKNOWN_FUNCTION
-            self._calls.labels(known, code or _OK).inc(times)
+        for call, times in Tally(calls).items():
+            counter = self._of_calls.get(call)
+            if counter is None:
+                counter = self._call_counter(*call)
+            counter.inc(times)
+
+    def _call_counter(self, function: str, code: str | None) -> prometheus.Counter:
+        """Looked up in the library once for a function that there is: agents may call others by any name."""
+        if function not in self._functions:
+            return self._calls.labels(_UNKNOWN_FUNCTION, code or _OK)
+        counter = self._of_calls[function, code] = self._calls.labels(function, code or _OK)
+        return counter
 
     def refused(self, code: str) -> None:
         """Count it by its code."""

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
-from uuid import UUID
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, create_model
 from pydantic_core import PydanticCustomError
 
 from billing_mcp.domain.errors import InvalidArgument
+from billing_mcp.domain.ids import uuid_of
 from billing_mcp.kernel.likeness import either, meant
 
 _SHOWN_VALUE_CHARS = 60
@@ -30,11 +30,9 @@ class Takes:
 
 
 def _account_id(value: object) -> str:
-    if isinstance(value, str) and len(value) == 36:
-        try:
-            return str(UUID(value))
-        except ValueError:
-            pass
+    found = uuid_of(value) if isinstance(value, str) else None
+    if found is not None:
+        return found
     raise PydanticCustomError("account_id", "no account_id")
 
 

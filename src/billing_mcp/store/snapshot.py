@@ -10,9 +10,9 @@ import asyncio
 import sqlite3
 import threading
 from collections import deque, namedtuple
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, Executable, Result, Select
@@ -38,15 +38,9 @@ class Snapshots:
         self._closing: set[asyncio.Future[None]] = set()
         self._queries: dict[Select[Any], _Query] = {}
 
-    @asynccontextmanager
-    async def open(self) -> AsyncIterator[Snapshot]:
-        """A snapshot for the block."""
-        snapshot = Snapshot(self)
-        with translated():
-            try:
-                yield snapshot
-            finally:
-                snapshot.close()
+    def open(self) -> Snapshot:
+        """A snapshot, for the block that it is opened for."""
+        return Snapshot(self)
 
     @property
     def has_idle(self) -> bool:
@@ -170,6 +164,15 @@ class Snapshot:
         self._reader: _Reader | None = None
         self._used = self._closed = False
         self._alone = threading.Lock()  # who was cancelled may have left a statement running
+
+    async def __aenter__(self) -> Snapshot:
+        return self
+
+    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self.close()
+        if isinstance(error, DBAPIError | TimeoutError):
+            with translated():
+                raise error
 
     async def execute(self, statement: Executable, parameters: dict[str, Any] | None = None) -> Result[Any]:
         """The rows of a statement, all of them fetched."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -79,6 +79,20 @@ class Transaction:
             raise
 
 
+class _Reading:
+    """A block that reads one snapshot: written out, since reads are many and a generator for each is slow."""
+
+    def __init__(self, snapshot: Snapshot, now: datetime) -> None:
+        self._snapshot = snapshot
+        self._now = now
+
+    async def __aenter__(self) -> Transaction:
+        return Transaction(self._snapshot, self._now, writable=False)
+
+    async def __aexit__(self, *ended: Any) -> None:
+        await self._snapshot.__aexit__(*ended)
+
+
 class Store:
     """A database that is open: the door to every transaction."""
 
@@ -120,13 +134,12 @@ class Store:
             raise
         return store
 
-    @asynccontextmanager
-    async def read(self, now: datetime) -> AsyncIterator[Transaction]:
+    def read(self, now: datetime) -> AbstractAsyncContextManager[Transaction]:
         """Everything read in the block is of one moment of the database."""
-        if self._snapshots is not None:
-            async with self._snapshots.open() as snapshot:
-                yield Transaction(snapshot, now, writable=False)
-            return
+        return self._read(now) if self._snapshots is None else _Reading(self._snapshots.open(), now)
+
+    @asynccontextmanager
+    async def _read(self, now: datetime) -> AsyncIterator[Transaction]:
         async with connected(reading(self._writer)) as connection:
             try:
                 yield Transaction(connection, now, writable=False)

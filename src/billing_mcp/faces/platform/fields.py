@@ -6,12 +6,12 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Annotated, Any
-from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from billing_mcp.domain.errors import InvalidArgument
+from billing_mcp.domain.ids import uuid_of
 from billing_mcp.domain.money import parse_micros
 from billing_mcp.operations.platform import MAX_NAME_CHARS, storable_name
 from billing_mcp.operations.platform_holds import MAX_REFERENCE_CHARS, check_amount, check_reference
@@ -69,11 +69,9 @@ def _amount(value: object) -> int:
 
 
 def _uuid(value: object) -> str:
-    if isinstance(value, str) and len(value) == 36:
-        try:
-            return str(UUID(value))
-        except ValueError:
-            pass
+    found = uuid_of(value) if isinstance(value, str) else None
+    if found is not None:
+        return found
     raise _wrong("uuid", "be a UUID", f'Write it as "{EXAMPLE_ID}".')
 
 

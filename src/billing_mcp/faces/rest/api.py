@@ -37,12 +37,9 @@ def build_rest(app: App, lifespan: Lifespan) -> FastAPI:
         exception_handlers=handlers(app),
     )
     api.router.route_class = DirectRoute
-    described = list(api.router.routes)
-    api.router.routes.clear()  # routes are tried in their order: what is asked for most comes first
     add_platform(api, app)
     add_functions(api, app, REGISTRY.without_writes() if app.settings.read_only else REGISTRY)
     add_executions(api, app)
-    api.router.routes.extend(described)
     api.add_route(ERRORS_PATH, errors_page, include_in_schema=False)
     document: dict[str, Any] = {}
 
