@@ -39,7 +39,7 @@ def command(*arguments: str) -> list[str]:
 
 def environment(**more: str) -> dict[str, str]:
     generous = {"BILLING_MCP_EXECUTION_AFTER_WRITE_S": "5", "BILLING_MCP_WALL_AFTER_WRITE_S": "10"}
-    generous["BILLING_MCP_RATE_LIMIT"] = generous["BILLING_MCP_ANONYMOUS_RATE_LIMIT"] = ""
+    generous["BILLING_MCP_RATE_LIMIT"] = generous["BILLING_MCP_ANONYMOUS_RATE_LIMIT"] = "1000000/second"
     return dict(os.environ) | {"BILLING_MCP_NOW": NOW} | generous | more
 
 

@@ -6,6 +6,7 @@ Exit codes: 1 failed, 2 usage, 3 refused, 4 unavailable, 130 interrupted.
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing, contextmanager
 from typing import Annotated, Any, TypeVar
@@ -61,7 +62,22 @@ def run(work: Coroutine[Any, Any, T], *, loop: Callable[[], asyncio.AbstractEven
     """Run a command's work; what goes wrong ends in one line on standard error and an exit code."""
     # closed: an interrupt may come before it has started
     with errors_as_exit_codes(), closing(work), asyncio.Runner(loop_factory=loop) as runner:
+        with _uninterrupted():
+            runner.get_loop()
         return runner.run(work)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """An interrupt waits for the end of the block: one in the middle of making a loop leaves half of it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 @contextmanager

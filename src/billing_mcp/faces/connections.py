@@ -49,9 +49,12 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take it, unless it comes after the body: a proxy that looks after headers has not seen it."""
+        """Take it, unless it comes after the body: a proxy that looks after headers has not seen it.
+
+        Spaces around a value are not part of it (RFC 9110, 5.5); the parser leaves those at its end.
+        """
         if self._in_head:
-            super().on_header(name, value)
+            super().on_header(name, value.strip(b" \t"))
 
     def on_headers_complete(self) -> None:
         """The request is here; how long its body may take is looked after elsewhere."""
