@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import signal
 import tempfile
+import threading
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
@@ -19,6 +21,10 @@ from billing_mcp.settings import Settings
 from billing_mcp.store.migrate import upgrade_database
 from billing_mcp.store.store import Store
 from tests.world import World
+
+if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell lets its background jobs ignore it, and what they start does so, too: here it must arrive.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NOW = datetime(2026, 3, 12, 10, 0, tzinfo=UTC)
 _TEMPLATE = "billing_template"

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from billing_mcp.app import App
 from billing_mcp.faces.auth import platform_in
 from billing_mcp.faces.platform.fields import Uuid
+from billing_mcp.faces.rest.answering import encoded
 from billing_mcp.faces.rest.reading import idempotency_key
 from billing_mcp.kernel.principal import Platform
 from billing_mcp.operations.platform_money import PlatformMoney
@@ -25,7 +26,6 @@ from billing_mcp.store.store import Transaction
 T = TypeVar("T")
 
 PREFIX = "/v1/platform"
-_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class Reply(msgspec.Struct, array_like=True, frozen=True):
@@ -38,7 +38,7 @@ class Reply(msgspec.Struct, array_like=True, frozen=True):
     @classmethod
     def of(cls, shown: Mapping[str, Any], *, status: int = 200, location: str | None = None) -> Reply:
         """The answer that shows this. Amounts that are Decimal are exact numbers."""
-        return cls(status, _encode(shown).decode(), location)
+        return cls(status, encoded(shown).decode(), location)
 
     def response(self, *, replayed: bool = False) -> Response:
         """The response; `replayed` says that it was given before."""
