@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import time
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -165,6 +166,17 @@ class Ground:
             }
 
 
+@contextmanager
+def _swept() -> Iterator[None]:
+    """What other tests left in memory is not looked through while the loop is watched: a server does so too."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 class Target:
     """An app at tight limits on such a ground."""
 
@@ -179,8 +191,9 @@ class Target:
         """A target in a folder of its own."""
         ground = await Ground.seeded(folder)
         settings = Settings(database=str(ground.path), **(TIGHT | limits))
-        async with App.open(settings, clock=Stopped()) as app:
-            yield cls(app, ground)
+        with _swept():
+            async with App.open(settings, clock=Stopped()) as app:
+                yield cls(app, ground)
 
     async def attacked(self, case: Case, principal: Principal = MANAGER, **options: Any) -> Answer:
         """The answer to a hostile script, after which all must be as it was. The answer itself is checked too."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from pydantic_monty import (
@@ -31,6 +32,9 @@ from billing_mcp.sandbox.source import HELP, RejectedError, Script, normalized, 
 from billing_mcp.sandbox.stubs import help_text
 from billing_mcp.sandbox.typecheck import NOTHING_SAID, first_mistake, remark_on
 
+_SOON_READ_CHARS = 4000
+"""Up to so many a script is read in about the time that handing it to a thread takes."""
+
 
 @dataclass(slots=True)
 class ScriptProgram:
@@ -47,7 +51,7 @@ class ScriptProgram:
         limits = self.sandbox.limits
         output = CollectString(max_bytes=limits.output_bytes)
         try:
-            script = prepare(self.source, host.registry, max_bytes=limits.code_bytes)
+            script = await self._prepared(host)
             value = await self._run(script, host, output)
         except RejectedError as rejected:
             source = self._line(rejected.line)
@@ -59,6 +63,11 @@ class ScriptProgram:
         except LargeValueError:  # up to a second of computing
             result = await asyncio.to_thread(fitted_result, value, limits.result_chars)
         return ProgramResult(result, output.output)
+
+    async def _prepared(self, host: Host) -> Script:
+        """The script, read. Reading a long one takes a while, in which others are served."""
+        read = partial(prepare, self.source, host.registry, max_bytes=self.sandbox.limits.code_bytes)
+        return read() if len(self.source) <= _SOON_READ_CHARS else await asyncio.to_thread(read)
 
     async def _run(self, script: Script, host: Host, output: CollectString) -> Any:
         check = self._diagnostics is None and (script.names_write or host.writable)
