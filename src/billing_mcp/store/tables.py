@@ -58,7 +58,8 @@ class LedgerTransactionRow(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("account_id", "transaction_id"),
         UniqueConstraint("account_id", "txn_seq"),
-        Index("ix_ledger_transactions_created", "account_id", "created_at_us", "seq"),
+        # Without seq: PostgreSQL would look through it for (account_id, seq) as long as it has no statistics.
+        Index("ix_ledger_transactions_created", "account_id", "created_at_us"),
     )
     account_id: str = Field(primary_key=True, foreign_key="accounts.account_id")
     seq: int = Field(sa_column=_big(primary_key=True))

@@ -74,6 +74,7 @@ class PostgreSQLBatches:
         self._url = url
         self._others = others
         self._driver: asyncpg.Connection | None = None
+        self._begun = 0
 
     async def commit(self, instructions: Sequence[Instruction]) -> list[Outcome]:
         """Carry out in one transaction what others have not locked."""
@@ -104,9 +105,12 @@ class PostgreSQLBatches:
 
     async def _begin(self) -> asyncpg.Connection:
         """A connection in a new transaction; one that the server has closed meanwhile is replaced."""
+        self._begun += 1
+        # What was planned for an empty table looks through all of it; so plans are made again at 2, 4, 8, ... batches.
+        begin = _BEGIN if self._begun & (self._begun - 1) else f"DISCARD PLANS; {_BEGIN}"
         if self._driver is not None:
             try:
-                await self._driver.execute(_BEGIN)
+                await self._driver.execute(begin)
             except (*GONE, asyncpg.PostgresError):
                 self._drop()
             else:

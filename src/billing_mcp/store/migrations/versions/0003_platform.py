@@ -15,6 +15,8 @@ def upgrade() -> None:
     op.add_column("keys", sa.Column("kind", sa.String(), nullable=False, server_default="agent"))
     op.add_column("keys", sa.Column("default_account_id", sa.String(), nullable=True))
     op.create_index("ix_accounts_created", "accounts", ["created_at_us", "account_id"])
+    op.drop_index("ix_ledger_transactions_created", "ledger_transactions")
+    op.create_index("ix_ledger_transactions_created", "ledger_transactions", ["account_id", "created_at_us"])
     op.create_table(
         "platform_requests",
         sa.Column("principal_id", sa.String(), nullable=False),
