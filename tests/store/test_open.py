@@ -16,8 +16,9 @@ from structlog.testing import capture_logs
 
 from billing_mcp.domain.errors import InvalidArgument, NotFound, Unavailable
 from billing_mcp.store import migrate
-from billing_mcp.store.engine import parse_database_url, reading
+from billing_mcp.store.engine import parse_database_url
 from billing_mcp.store.migrate import upgrade_database
+from billing_mcp.store.reading.sqlite import SQLiteSnapshots
 from billing_mcp.store.store import Store
 from tests.store.books import ACCOUNT, NOW, open_books, raw_connection, topup, wallet
 
@@ -230,7 +231,7 @@ async def test_the_sqlite_driver_begins_no_transaction_by_itself(sqlite_store: S
         driver = (await connection.get_raw_connection()).driver_connection
         assert driver is not None
         assert driver.isolation_level is None
-    assert sqlite_store._snapshots is not None
+    assert isinstance(sqlite_store._snapshots, SQLiteSnapshots)
     with sqlite_store._snapshots.engine.connect() as reader:
         assert reader.connection.driver_connection is not None
         assert reader.connection.driver_connection.isolation_level is None
@@ -266,8 +267,10 @@ async def test_postgresql_connections_bound_every_wait(postgresql_store: Store) 
         "idle_in_transaction_session_timeout": "20s",
         "application_name": "billing-mcp",
     }
-    for engine in (postgresql_store._writer, reading(postgresql_store._writer)):
-        assert {name: await setting(engine, f"SHOW {name}") for name in expected} == expected
+    assert {name: await setting(postgresql_store._writer, f"SHOW {name}") for name in expected} == expected
+    async with postgresql_store.read(NOW) as tx:
+        found = {name: (await tx._connection.execute(text(f"SHOW {name}"))).scalar_one() for name in expected}
+        assert found == expected
 
 
 async def test_postgresql_reads_are_repeatable_and_writes_are_not_read_only_after_them(postgresql_store: Store) -> None:

@@ -231,9 +231,8 @@ class Executor:
 
         Raises BillingError.
         """
-        reading = self._read(self._clock(), principal, function, arguments)
         try:
-            result = await (reading if self._store.may_leave_reads else uninterrupted(reading))
+            result = await self._read(self._clock(), principal, function, arguments)
         except BillingError as error:
             self._observer.calls_ended([(function, error.code)])
             raise
@@ -254,9 +253,11 @@ class Executor:
         await self._journal.close()
 
     async def _read(self, now: datetime, principal: Principal, function: str, arguments: dict[str, Any]) -> Any:
+        operation = self.registry.get(function)
+        single = operation is not None and operation.reads_once
         for _ in range(MAX_ATTEMPTS):
             with suppress(TransactionAbortedError):
-                async with self._store.read(now) as tx:
+                async with self._store.read(now, single=single) as tx:
                     context = Context(tx, principal, self.catalog, execution_id="")
                     return await Invoker(context, self.registry, max_calls=1).invoke(function, arguments)
         raise _busy()

@@ -94,7 +94,7 @@ class Keyring:
     async def _find(self, wanted: dict[str, list[_Asking]]) -> None:
         now = self._clock()
         try:
-            async with self._store.read(now) as tx:
+            async with self._store.read(now, single=len(wanted) == 1) as tx:
                 records = {text: await tx.keys.by_prefix(_prefix_of(text)) for text in wanted}
         except Exception as error:  # noqa: BLE001 - whoever asked is told
             for asking in wanted.values():

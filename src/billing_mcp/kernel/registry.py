@@ -50,6 +50,7 @@ class Operation:
     returns: Any
     doc: str
     arguments: ArgumentParser
+    reads_once: bool = False
     execution_mode: Literal["sync"] = "sync"
     resource_type: str = "account"
     resource_id_field: str = "account_id"
@@ -79,11 +80,12 @@ class Resource:
     operations: list[Operation] = field(default_factory=list)
 
     def operation(
-        self, *, requires: Permission, route: str, own_route: str | None = None
+        self, *, requires: Permission, route: str, own_route: str | None = None, reads_once: bool = False
     ) -> Callable[[Handler[P, R]], Handler[P, R]]:
         """Declare a handler as a function of this namespace, under the handler's own name (`list_` is `list`).
 
         `route` is its place below an account's billing, `own_route` that below the credential's own account.
+        One that `reads_once` makes a single statement, which needs no transaction around it.
         """
 
         def declare(handler: Handler[P, R]) -> Handler[P, R]:
@@ -102,6 +104,7 @@ class Resource:
                     returns=hints["return"],
                     doc=inspect.getdoc(handler) or "",
                     arguments=ArgumentParser(name, {p.name: (p.annotation, p.default) for p in parameters}),
+                    reads_once=reads_once,
                 )
             )
             return handler

@@ -24,7 +24,7 @@ class Balance(TypedDict):
     currency: str
 
 
-@BALANCE.operation(requires=Permission.VIEW, route="GET /balance", own_route="GET /balance")
+@BALANCE.operation(requires=Permission.VIEW, route="GET /balance", own_route="GET /balance", reads_once=True)
 async def get(ctx: Context, *, account_id: AccountId) -> Balance:
     """What can be spent now, what is held for work in flight, and both together, as exact numbers.
 

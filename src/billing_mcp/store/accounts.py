@@ -15,7 +15,8 @@ from billing_mcp.domain.errors import NotFound
 from billing_mcp.domain.ledger import Wallet
 from billing_mcp.domain.plans import AccountStatus
 from billing_mcp.store.changes import ChangeLog, SettingChange
-from billing_mcp.store.snapshot import Rows, fetch
+from billing_mcp.store.reading.fetch import fetch
+from billing_mcp.store.reading.query import Rows
 from billing_mcp.store.tables import AccountRow, WalletRow, table
 
 _ACCOUNTS = table(AccountRow)

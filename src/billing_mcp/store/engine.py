@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 import structlog
-from sqlalchemy import URL, Engine, QueuePool, create_engine, event, make_url
+from sqlalchemy import URL, Engine, NullPool, QueuePool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -159,9 +159,15 @@ async def connect_asyncpg(url: URL) -> asyncpg.Connection:
     return await asyncpg.connect(**options, **_POSTGRESQL_CONNECT, server_settings=settings)
 
 
-def reading(writer: AsyncEngine) -> AsyncEngine:
-    """The same PostgreSQL engine, whose transactions each read one snapshot."""
-    return writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+def create_postgresql_reader(url: URL) -> AsyncEngine:
+    """The engine that reads PostgreSQL: it begins and keeps nothing by itself."""
+    return create_async_engine(
+        url,
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",
+        hide_parameters=True,
+        connect_args={"server_settings": _POSTGRESQL_SETTINGS, **_POSTGRESQL_CONNECT},
+    )
 
 
 async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
@@ -209,7 +215,7 @@ def translated() -> Iterator[None]:
 async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """A connection for the block, whose errors are translated."""
     with translated():
-        connection = await _connect(engine)
+        connection = await connect(engine)
         try:
             yield connection
         finally:
@@ -237,7 +243,8 @@ def _lost_state(error: BaseException | None) -> bool:
     return str(getattr(error, "sqlstate", "")).startswith(_LOST_SQLSTATES)
 
 
-async def _connect(engine: AsyncEngine) -> AsyncConnection:
+async def connect(engine: AsyncEngine) -> AsyncConnection:
+    """A connection. Raises Conflict when none becomes free, and Unavailable."""
     try:
         return await engine.connect().start()
     except PoolTimeoutError as error:

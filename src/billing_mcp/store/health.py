@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from billing_mcp.domain.clock import from_epoch_us
 from billing_mcp.store.engine import check_place, connected, create_sqlite_reader, create_writer, parse_database_url
 from billing_mcp.store.migrate import revision
-from billing_mcp.store.snapshot import Snapshots
+from billing_mcp.store.reading.sqlite import SQLiteSnapshots
 from billing_mcp.store.tables import LedgerTransactionRow, WalletRow, table
 
 _TRANSACTIONS = table(LedgerTransactionRow)
@@ -40,10 +40,10 @@ async def look(database: str) -> Health:
     check_place(url)
     place = url.database if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
     if url.get_backend_name() == "sqlite":
-        snapshots = Snapshots(create_sqlite_reader(url, size=1), size=1)
+        snapshots = SQLiteSnapshots(create_sqlite_reader(url, size=1), size=1)
         try:
             async with snapshots.open() as snapshot:
-                return await snapshot.run(lambda reader: _look(reader.connection, place or ""))
+                return await snapshot.with_connection(lambda connection: _look(connection, place or ""))
         finally:
             await snapshots.close()
     engine = create_writer(url)

@@ -12,7 +12,7 @@ from billing_mcp.domain.clock import to_epoch_us
 from billing_mcp.domain.errors import NotFound
 from billing_mcp.domain.holds import Hold, HoldStatus
 from billing_mcp.store.posting.rows import hold_of
-from billing_mcp.store.snapshot import fetch_many
+from billing_mcp.store.reading.fetch import fetch_many
 from billing_mcp.store.tables import HoldRow, table
 
 _HOLDS = table(HoldRow)

@@ -11,7 +11,7 @@ from sqlalchemy import Select, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing_mcp.domain.clock import from_epoch_us, to_epoch_us
-from billing_mcp.store.snapshot import fetch
+from billing_mcp.store.reading.fetch import fetch
 from billing_mcp.store.tables import KeyRow, table
 
 _KEYS = table(KeyRow)

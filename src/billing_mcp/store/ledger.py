@@ -20,7 +20,8 @@ from billing_mcp.store.pages import PAGE_SIZE, Page, pages
 from billing_mcp.store.posting.program import Done, carry_out
 from billing_mcp.store.posting.running import run_on_connection
 from billing_mcp.store.posting.sql import words_for
-from billing_mcp.store.snapshot import Rows, fetch, fetch_many
+from billing_mcp.store.reading.fetch import fetch, fetch_many
+from billing_mcp.store.reading.query import Rows
 from billing_mcp.store.tables import LedgerEntryRow, LedgerTransactionRow, WalletRow, table
 
 _WALLETS = table(WalletRow)

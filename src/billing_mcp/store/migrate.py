@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from billing_mcp.domain.errors import InvalidArgument, Unavailable
 from billing_mcp.store.engine import check_place, connected, create_writer, parse_database_url, translated
-from billing_mcp.store.snapshot import Snapshots
+from billing_mcp.store.reading.sqlite import SQLiteSnapshots
 
 REVISIONS = ("0001", "0002", "0003")
 """Every revision in `migrations/versions`, oldest first."""
@@ -19,7 +19,7 @@ HEAD = REVISIONS[-1]
 _UPGRADE_LOCK = 7_210_316_450_001
 
 
-async def ensure_sqlite_schema(snapshots: Snapshots, writer: AsyncEngine) -> None:
+async def ensure_sqlite_schema(snapshots: SQLiteSnapshots, writer: AsyncEngine) -> None:
     """Upgrade the file when needed.
 
     It looks with a reader: opening a database that is up to date waits for no writer.

@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing_mcp.domain.clock import iso_of_epoch_us
 from billing_mcp.domain.ledger import canonical_facts
-from billing_mcp.store.snapshot import Rows, Snapshot, fetch_many
+from billing_mcp.store.reading.fetch import Snapshot, fetch_many
+from billing_mcp.store.reading.query import Rows
 from billing_mcp.store.tables import LedgerEntryRow, LedgerTransactionRow, table
 
 PAGE_SIZE = 1000

@@ -11,7 +11,7 @@ from billing_mcp.domain.ledger import Wallet
 from billing_mcp.domain.plans import Subscription
 from billing_mcp.store.accounts import ACCOUNT, AccountRecord, account_of
 from billing_mcp.store.ledger import WALLET, wallet_of
-from billing_mcp.store.snapshot import fetch
+from billing_mcp.store.reading.fetch import fetch
 from billing_mcp.store.subscriptions import COUNTS, SUBSCRIPTION, counts_of, subscription_of
 
 

@@ -21,11 +21,11 @@ from billing_mcp.store.engine import (
     check_place,
     commit,
     connected,
+    create_postgresql_reader,
     create_sqlite_batch_writer,
     create_sqlite_reader,
     create_writer,
     parse_database_url,
-    reading,
 )
 from billing_mcp.store.executions import Executions
 from billing_mcp.store.holds import Holds
@@ -38,12 +38,15 @@ from billing_mcp.store.outbox import Outbox
 from billing_mcp.store.platform_requests import PlatformRequests
 from billing_mcp.store.posting.batches import PostgreSQLBatches, SQLiteBatches
 from billing_mcp.store.posting.group import CAPACITY, Batches, GroupCommit
-from billing_mcp.store.snapshot import Snapshot, Snapshots
+from billing_mcp.store.reading.fetch import Snapshot
+from billing_mcp.store.reading.postgresql import PostgreSQLSnapshots
+from billing_mcp.store.reading.sqlite import SQLiteSnapshots
 from billing_mcp.store.states import States
 from billing_mcp.store.subscriptions import Subscriptions
 
 TURN_WAIT_S = 15
 _READERS = 4
+_POSTGRESQL_READERS = 8
 
 
 class Transaction:
@@ -102,7 +105,11 @@ class Store:
         self._writer = create_writer(url)
         self._file = DatabaseFile(url)
         sqlite = url.get_backend_name() == "sqlite"
-        self._snapshots = Snapshots(create_sqlite_reader(url, size=_READERS), size=_READERS) if sqlite else None
+        self._snapshots: SQLiteSnapshots | PostgreSQLSnapshots
+        if sqlite:
+            self._snapshots = SQLiteSnapshots(create_sqlite_reader(url, size=_READERS), size=_READERS)
+        else:
+            self._snapshots = PostgreSQLSnapshots(create_postgresql_reader(url), size=_POSTGRESQL_READERS)
         # SQLite has one writer: waiting here is fair, waiting in the database is a lottery.
         self._line = asyncio.Lock() if sqlite else None
         batches: Batches
@@ -124,27 +131,19 @@ class Store:
         check_place(url)
         store = cls(url, capacity=capacity, observer=observer)
         try:
-            if store._snapshots is None:
-                await require_schema(store._writer)
-            else:
+            if isinstance(store._snapshots, SQLiteSnapshots):
                 await ensure_sqlite_schema(store._snapshots, store._writer)
+            else:
+                await require_schema(store._writer)
             store._file.remember()
         except BaseException:
             await store.close()
             raise
         return store
 
-    def read(self, now: datetime) -> AbstractAsyncContextManager[Transaction]:
-        """Everything read in the block is of one moment of the database."""
-        return self._read(now) if self._snapshots is None else _Reading(self._snapshots.open(), now)
-
-    @asynccontextmanager
-    async def _read(self, now: datetime) -> AsyncIterator[Transaction]:
-        async with connected(reading(self._writer)) as connection:
-            try:
-                yield Transaction(connection, now, writable=False)
-            finally:
-                await connection.rollback()
+    def read(self, now: datetime, *, single: bool = False) -> AbstractAsyncContextManager[Transaction]:
+        """Everything read in the block is of one moment of the database. A `single` statement is so by itself."""
+        return _Reading(self._snapshots.open(single=single), now)
 
     @asynccontextmanager
     async def write(self, now: datetime) -> AsyncIterator[Transaction]:
@@ -154,11 +153,6 @@ class Store:
         """
         async with self._turn(), self._write(now) as transaction:
             yield transaction
-
-    @property
-    def may_leave_reads(self) -> bool:
-        """Whether a read may be cancelled: a snapshot waits for its statement, a driver's connection is lost."""
-        return self._snapshots is not None
 
     async def submit(self, instruction: Instruction) -> Receipt:
         """Carry out an instruction, in one commit with others that wait; returns once that is durable.
@@ -182,11 +176,8 @@ class Store:
     async def revision(self) -> str | None:
         """The revision of the schema that the database has now: a trivial read. Raises Unavailable."""
         self._file.check()
-        if self._snapshots is not None:
-            async with self._snapshots.open() as snapshot:
-                return await snapshot.run(lambda reader: revision(reader.connection))
-        async with connected(reading(self._writer)) as connection:
-            return await connection.run_sync(revision)
+        async with self._snapshots.open() as snapshot:
+            return await snapshot.with_connection(revision)
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -208,8 +199,7 @@ class Store:
         """Let what waits end, and give all connections back."""
         await self._postings.close()
         await self._writer.dispose()
-        if self._snapshots is not None:
-            await self._snapshots.close()
+        await self._snapshots.close()
 
     @asynccontextmanager
     async def _write(self, now: datetime) -> AsyncIterator[Transaction]:

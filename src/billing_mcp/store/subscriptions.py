@@ -12,7 +12,8 @@ from billing_mcp.domain.accrual import ComponentCount
 from billing_mcp.domain.errors import Refused
 from billing_mcp.domain.plans import Phase, Subscription
 from billing_mcp.store.changes import ChangeLog, SettingChange
-from billing_mcp.store.snapshot import Rows, fetch
+from billing_mcp.store.reading.fetch import fetch
+from billing_mcp.store.reading.query import Rows
 from billing_mcp.store.tables import ComponentCountRow, SubscriptionPhaseRow, SubscriptionRow, table
 
 _SUBSCRIPTIONS = table(SubscriptionRow)

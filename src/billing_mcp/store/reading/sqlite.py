@@ -9,54 +9,41 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections import deque, namedtuple
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, Executable, Result, Select
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billing_mcp.store.engine import LOCK_WAIT_S, POOL_WAIT_S, busy, translated
+from billing_mcp.store.engine import LOCK_WAIT_S, translated
+from billing_mcp.store.reading.query import Queries, Rows
+from billing_mcp.store.reading.turns import Turns
 
 T = TypeVar("T")
 
-Rows = Sequence[Any]
-"""Rows whose columns are attributes."""
 
-
-class Snapshots:
+class SQLiteSnapshots:
     """Reads of one SQLite file, as many at a time as its engine has connections."""
 
     def __init__(self, engine: Engine, *, size: int) -> None:
         self.engine = engine
         self._idle: deque[_Reader] = deque()
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="billing-read")
-        self._free = asyncio.Semaphore(size)
+        self.turns = Turns(size)
         self._closing: set[asyncio.Future[None]] = set()
-        self._queries: dict[Select[Any], _Query] = {}
+        self.queries = Queries(engine.dialect)
 
-    def open(self) -> Snapshot:
+    def open(self, *, single: bool = False) -> SQLiteSnapshot:  # noqa: ARG002 - a transaction costs nothing here
         """A snapshot, for the block that it is opened for."""
-        return Snapshot(self)
+        return SQLiteSnapshot(self)
 
     @property
     def has_idle(self) -> bool:
         """Whether a connection is open that nobody uses."""
         return bool(self._idle)
-
-    async def acquire(self) -> None:
-        """Wait for a connection. Raises Conflict when none becomes free."""
-        if not self._free.locked():
-            await self._free.acquire()  # at once, without a timer
-            return
-        try:
-            async with asyncio.timeout(POOL_WAIT_S):
-                await self._free.acquire()
-        except TimeoutError:
-            raise busy() from None
 
     def connect(self) -> _Reader:
         """A connection that nobody uses. They are kept: the toolkit takes longer to lend one than to read with it."""
@@ -74,26 +61,16 @@ class Snapshots:
         """What `work` returns, from a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    def query(self, statement: Select[Any]) -> _Query:
-        """The statement, made ready once. It must be a constant of its module: it is kept."""
-        if statement not in self._queries:
-            self._queries[statement] = _Query(statement, self.engine)
-        return self._queries[statement]
-
     def give_back(self, close: Callable[[], None]) -> None:
         """Close a connection while nobody waits for it; then the next one may have it."""
         closing = asyncio.get_running_loop().run_in_executor(self._threads, close)
         self._closing.add(closing)
         closing.add_done_callback(self._given_back)
 
-    def release(self) -> None:
-        """Let the next one have the connection."""
-        self._free.release()
-
     def _given_back(self, closing: asyncio.Future[None]) -> None:
         self._closing.discard(closing)
         closing.exception()  # a snapshot that cannot be rolled back has changed nothing either
-        self.release()
+        self.turns.give_back()
 
     async def close(self) -> None:
         """Give all connections back."""
@@ -132,40 +109,16 @@ class _Reader:
         return True
 
 
-class _Query:
-    """A statement in the driver's own words: the toolkit takes twenty times as long to pass it on."""
-
-    def __init__(self, statement: Select[Any], engine: Engine) -> None:
-        compiled = statement.compile(dialect=engine.dialect)
-        self._sql = compiled.string
-        self._names: list[str] = compiled.positiontup or []
-        columns = statement.selected_columns
-        self._make = namedtuple("Row", [column.key for column in columns])._make  # type: ignore[attr-defined,misc]
-        readers = [c.type.dialect_impl(engine.dialect).result_processor(engine.dialect, None) for c in columns]
-        self._readers = [(number, read) for number, read in enumerate(readers) if read is not None]
-
-    def rows(self, driver: sqlite3.Connection, parameters: dict[str, Any]) -> Rows:
-        """What it finds."""
-        found = driver.execute(self._sql, [parameters[name] for name in self._names])
-        return [*map(self._make, map(self._read, found) if self._readers else found)]
-
-    def _read(self, row: tuple[Any, ...]) -> Sequence[Any]:
-        values = list(row)
-        for number, read in self._readers:
-            values[number] = read(values[number])
-        return values
-
-
-class Snapshot:
+class SQLiteSnapshot:
     """One moment of the database: that of the first statement. Without one nothing is opened."""
 
-    def __init__(self, snapshots: Snapshots) -> None:
+    def __init__(self, snapshots: SQLiteSnapshots) -> None:
         self._snapshots = snapshots
         self._reader: _Reader | None = None
         self._used = self._closed = False
         self._alone = threading.Lock()  # who was cancelled may have left a statement running
 
-    async def __aenter__(self) -> Snapshot:
+    async def __aenter__(self) -> SQLiteSnapshot:
         return self
 
     async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
@@ -176,7 +129,7 @@ class Snapshot:
 
     async def execute(self, statement: Executable, parameters: dict[str, Any] | None = None) -> Result[Any]:
         """The rows of a statement, all of them fetched."""
-        return await self.run(lambda reader: reader.connection.execute(statement, parameters or {}).freeze()())
+        return await self.with_connection(lambda connection: connection.execute(statement, parameters or {}).freeze()())
 
     async def fetch(self, statements: tuple[Select[Any], ...], parameters: dict[str, Any]) -> list[Rows]:
         """The rows of several statements that each find a few rows by a key, with the same parameters.
@@ -190,36 +143,39 @@ class Snapshot:
         if self._reader is not None or self._snapshots.has_idle:
             with suppress(DBAPIError):
                 return self._run(read, patient=False)
-        return await self.run(read)
+        return await self._in_thread(read)
 
     async def fetch_many(self, statements: tuple[Select[Any], ...], parameters: dict[str, Any]) -> list[Rows]:
         """The rows of several statements that find many, with the same parameters; from a thread."""
-        return await self.run(self._reading(statements, parameters))
+        return await self._in_thread(self._reading(statements, parameters))
 
     def _reading(
         self, statements: tuple[Select[Any], ...], parameters: dict[str, Any]
     ) -> Callable[[_Reader], list[Rows]]:
-        queries = [self._snapshots.query(each) for each in statements]
+        queries = [self._snapshots.queries.of(each) for each in statements]
 
         def read(reader: _Reader) -> list[Rows]:
             driver = reader.driver
             try:
                 if not driver.in_transaction:
                     driver.execute("BEGIN")
-                return [query.rows(driver, parameters) for query in queries]
+                return [each.rows_of(driver.execute(each.sql, each.values(parameters))) for each in queries]
             except sqlite3.Error as error:
                 raise DBAPIError(None, None, error) from error
 
         return read
 
-    async def run(self, work: Callable[[_Reader], T]) -> T:
-        """What `work` returns, from a thread."""
+    async def with_connection(self, work: Callable[[Connection], T]) -> T:
+        """What `work` finds with the connection, from a thread."""
+        return await self._in_thread(lambda reader: work(reader.connection))
+
+    async def _in_thread(self, work: Callable[[_Reader], T]) -> T:
         await self._take()
         return await self._snapshots.run(lambda: self._run(work))
 
     async def _take(self) -> None:
         if not self._used:
-            await self._snapshots.acquire()
+            await self._snapshots.turns.take()
             self._used = True
 
     def _run(self, work: Callable[[_Reader], T], *, patient: bool = True) -> T:
@@ -238,7 +194,7 @@ class Snapshot:
         if self._alone.acquire(blocking=False):  # what was only read is rolled back in no time
             self._alone.release()
             self._close()
-            self._snapshots.release()
+            self._snapshots.turns.give_back()
         else:
             self._snapshots.give_back(self._close)
 
@@ -247,17 +203,3 @@ class Snapshot:
             self._closed = True
             if self._reader is not None:
                 self._snapshots.keep(self._reader)
-
-
-async def fetch(connection: AsyncConnection | Snapshot, *statements: Select[Any], **parameters: Any) -> list[Rows]:
-    """The rows of several statements with the same parameters, in as few round trips as the database allows."""
-    if isinstance(connection, Snapshot):
-        return await connection.fetch(statements, parameters)
-    return [(await connection.execute(each, parameters)).all() for each in statements]
-
-
-async def fetch_many(connection: AsyncConnection | Snapshot, *statements: Select[Any], **parameters: Any) -> list[Rows]:
-    """The same, for statements that find many rows: whoever else waits is served meanwhile."""
-    if isinstance(connection, Snapshot):
-        return await connection.fetch_many(statements, parameters)
-    return [(await connection.execute(each, parameters)).all() for each in statements]

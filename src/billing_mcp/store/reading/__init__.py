@@ -1,0 +1,1 @@
+"""Snapshots: reading one moment of the database."""
