@@ -51,7 +51,7 @@ async def create_account(given: NewAccount, asking: Keyed) -> Response:
 
 
 @router.get("/accounts", response_model=Accounts)
-async def list_accounts(asked: Annotated[PageAsked, Query()], desk: AtDesk) -> Response:
+async def list_accounts(asked: Annotated[PageAsked, Query()], desk: AtDesk) -> dict[str, Any]:
     """All accounts with their balances, some at a time.
 
     Give `next_cursor` of an answer as `cursor` to go on, in the same order: no account is skipped or repeated.
@@ -62,17 +62,17 @@ async def list_accounts(asked: Annotated[PageAsked, Query()], desk: AtDesk) -> R
         lambda tx: tx.accounts.page(beyond=beyond, newest_first=newest_first, limit=asked.limit + 1)
     )
     shown, next_cursor = cut(found, asked.limit, lambda last: _cursor(last[0]))
-    return Reply.of({"items": [_account(*each) for each in shown], "next_cursor": next_cursor}).response()
+    return {"items": [_account(*each) for each in shown], "next_cursor": next_cursor}
 
 
 @router.get("/accounts/{account_id}", response_model=Account)
-async def get_account(account_id: AccountId, desk: AtDesk) -> Response:
+async def get_account(account_id: AccountId, desk: AtDesk) -> dict[str, Any]:
     """An account and what its wallet has.
 
     Errors: not_found.
     """
     state = await desk.read(lambda tx: tx.states.get(account_id))
-    return Reply.of(_account(state.record, state.wallet)).response()
+    return _account(state.record, state.wallet)
 
 
 @router.put("/accounts/{account_id}/components/{component_type}", response_model=Component)
@@ -96,13 +96,13 @@ async def count_component(
 
 
 @router.get("/accounts/{account_id}/components", response_model=Components)
-async def list_components(account_id: AccountId, desk: AtDesk) -> Response:
+async def list_components(account_id: AccountId, desk: AtDesk) -> dict[str, Any]:
     """Every count of an account with the day that it holds from, oldest first.
 
     Errors: not_found.
     """
     state = await desk.read(lambda tx: tx.states.get(account_id))
-    return Reply.of({"items": [_component(each) for each in state.counts]}).response()
+    return {"items": [_component(each) for each in state.counts]}
 
 
 @router.post("/accounts/{account_id}/credits", status_code=201, response_model=Credit)

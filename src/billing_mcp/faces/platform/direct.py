@@ -18,6 +18,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.responses import Response
 
 from billing_mcp.faces.platform.desk import PREFIX, asking_of
+from billing_mcp.faces.rest.answering import encoded, found, links_of
 from billing_mcp.faces.rest.reading import json_object, query
 
 _ASKED, _ASKING, _BODY, _DESK = "asked", "asking", "given", "desk"
@@ -38,11 +39,14 @@ def hot_router() -> APIRouter:
 
 
 class HotRoute(APIRoute):
-    """A route whose handler takes parameters of its path, `given` or `asked`, and `asking` or `desk`."""
+    """A route whose handler takes parameters of its path, `given` or `asked`, and `asking` or `desk`.
+
+    One that only reads returns what it has found.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler, for a request."""
-        endpoint: Callable[..., Awaitable[Response]] = self.endpoint
+        endpoint: Callable[..., Awaitable[Response | dict[str, Any]]] = self.endpoint
         hints = get_type_hints(endpoint, include_extras=True)
         path = {name: TypeAdapter(hints[name]) for name in self.param_convertors}
         given = inspect.signature(endpoint).parameters.get(_BODY)
@@ -59,7 +63,10 @@ class HotRoute(APIRoute):
                 arguments[_ASKED] = _query(request, asked)
             if given is not None and model is not None:
                 arguments[_BODY] = await _body(request, model, given.default)
-            return await endpoint(**arguments)
+            answer = await endpoint(**arguments)
+            if isinstance(answer, Response):
+                return answer
+            return found(request, encoded(answer), links=links_of(request, answer))
 
         return handle
 

@@ -62,18 +62,18 @@ async def place_hold(account_id: AccountId, given: NewHold, asking: Keyed) -> Re
 
 
 @router.get("/accounts/{account_id}/holds/{hold_id}", response_model=HoldShown)
-async def get_hold(account_id: AccountId, hold_id: HoldId, desk: AtDesk) -> Response:
+async def get_hold(account_id: AccountId, hold_id: HoldId, desk: AtDesk) -> dict[str, Any]:
     """A hold, and what the wallet has now.
 
     Errors: not_found.
     """
 
-    async def work(tx: Transaction) -> Reply:
+    async def work(tx: Transaction) -> dict[str, Any]:
         wallet = await tx.ledger.wallet(account_id)
         hold = await tx.holds.get(account_id, hold_id)
-        return Reply.of(_shown(hold, wallet.currency, wallet.available_micros, wallet.reserved_micros))
+        return _shown(hold, wallet.currency, wallet.available_micros, wallet.reserved_micros)
 
-    return (await desk.read(work)).response()
+    return await desk.read(work)
 
 
 @router.post("/accounts/{account_id}/holds/{hold_id}/capture", response_model=Hold)

@@ -46,7 +46,7 @@ async def create_key(given: NewKey, asking: Keyed) -> Response:
 
 
 @router.get("/keys", response_model=Keys)
-async def list_keys(asked: Annotated[PageAsked, Query()], desk: AtDesk) -> Response:
+async def list_keys(asked: Annotated[PageAsked, Query()], desk: AtDesk) -> dict[str, Any]:
     """All keys of agents, without their secrets, some at a time.
 
     Give `next_cursor` of an answer as `cursor` to go on, in the same order.
@@ -55,7 +55,7 @@ async def list_keys(asked: Annotated[PageAsked, Query()], desk: AtDesk) -> Respo
     newest_first = asked.order == "newest"
     found = await desk.read(lambda tx: tx.keys.page(beyond=beyond, newest_first=newest_first, limit=asked.limit + 1))
     shown, next_cursor = cut(found, asked.limit, lambda last: last.key_id)
-    return Reply.of({"items": [_key(each) for each in shown], "next_cursor": next_cursor}).response()
+    return {"items": [_key(each) for each in shown], "next_cursor": next_cursor}
 
 
 @router.delete("/keys/{prefix}", status_code=204, response_class=Response)

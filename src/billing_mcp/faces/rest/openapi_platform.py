@@ -19,6 +19,7 @@ from billing_mcp.faces.rest.openapi_parts import (
     done_without_body,
     errors_named_in,
     headers,
+    nothing_new,
     parameter,
     problems,
     show_examples,
@@ -29,12 +30,13 @@ _KEY = "Idempotency-Key"
 
 def complete_platform(document: dict[str, Any]) -> None:
     """Say of the platform's operations what the framework cannot know of them."""
-    for operation in _operations(document):
+    for method, operation in _operations(document):
         doc = operation["description"]
         under_key = _share_key(operation)
         operation["summary"] = _first_sentence(doc)
         operation["security"] = [{"platform": []}]
-        operation["responses"] = {**_success(operation, under_key=under_key), **_refusals(operation)}
+        answers = _version(operation) if method == "get" else _success(operation, under_key=under_key)
+        operation["responses"] = {**answers, **_refusals(operation)}
         show_examples(operation, operation["operationId"])
 
 
@@ -70,10 +72,10 @@ def watching() -> dict[str, Any]:
     }
 
 
-def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for path, methods in document["paths"].items():
         if path.startswith(PREFIX):
-            yield from methods.values()
+            yield from methods.items()
 
 
 def _share_key(operation: dict[str, Any]) -> bool:
@@ -91,10 +93,24 @@ def _success(operation: dict[str, Any], *, under_key: bool) -> dict[str, Any]:
     name, summary = operation["operationId"], operation["summary"]
     if JSON not in declared.get("content", {}):
         return {status: done_without_body(summary)}
-    model = declared["content"][JSON]["schema"]["$ref"].rpartition("/")[2]
+    model = _model(declared)
     sent = ["Idempotent-Replayed"] if under_key else []
     sent += ["Location"] if status == "201" and name in _LOCATED else []
     return {status: answered(summary, model, *sent)}
+
+
+def _version(operation: dict[str, Any]) -> dict[str, Any]:
+    """The answers to who reads, and may have this version already."""
+    paged = any(each["name"] == "cursor" for each in operation.get("parameters", []))
+    sent = ["ETag", "Link"] if paged else ["ETag"]
+    operation["parameters"] = [*operation.get("parameters", []), parameter("IfNoneMatch")]
+    model = _model(operation["responses"]["200"])
+    return {"200": answered(operation["summary"], model, *sent), "304": nothing_new(*sent)}
+
+
+def _model(declared: dict[str, Any]) -> str:
+    name: str = declared["content"][JSON]["schema"]["$ref"].rpartition("/")[2]
+    return name
 
 
 def _refusals(operation: dict[str, Any]) -> dict[str, Any]:
