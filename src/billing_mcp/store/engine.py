@@ -52,6 +52,7 @@ _REASONS = {
     "disk is full": "the disk of the database is full",
     "disk I/O error": "the disk of the database fails",
 }
+_UNREACHABLE = "the database cannot be reached; does its server run?"
 _LOCK_SQLSTATES = frozenset({"55P03"})
 # Between the server's last word and its hanging up, the driver takes any statement for a defect of its own.
 GONE = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -191,13 +192,19 @@ async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
 @contextmanager
 def of_the_driver() -> Iterator[None]:
     """What a plain driver raises in the block is dressed as the toolkit's error, and translated."""
-    with translated():
-        try:
-            yield
-        except (sqlite3.Error, asyncpg.PostgresError) as error:
-            raise DBAPIError(None, None, error) from error
-        except GONE as error:
-            raise _unavailable("the database cannot be reached; does its server run?") from error
+    with translated(), dressed():
+        yield
+
+
+@contextmanager
+def dressed() -> Iterator[None]:
+    """What a plain driver raises in the block is the toolkit's error: a script sees none, only who began the read."""
+    try:
+        yield
+    except (sqlite3.Error, asyncpg.PostgresError) as error:
+        raise DBAPIError(None, None, error) from error
+    except GONE as error:
+        raise DBAPIError(None, None, error, connection_invalidated=True) from error
 
 
 @contextmanager
@@ -215,7 +222,7 @@ def translated() -> Iterator[None]:
 async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """A connection for the block, whose errors are translated."""
     with translated():
-        connection = await connect(engine)
+        connection = await _connect(engine)
         try:
             yield connection
         finally:
@@ -243,14 +250,13 @@ def _lost_state(error: BaseException | None) -> bool:
     return str(getattr(error, "sqlstate", "")).startswith(_LOST_SQLSTATES)
 
 
-async def connect(engine: AsyncEngine) -> AsyncConnection:
-    """A connection. Raises Conflict when none becomes free, and Unavailable."""
+async def _connect(engine: AsyncEngine) -> AsyncConnection:
     try:
         return await engine.connect().start()
     except PoolTimeoutError as error:
         raise busy() from error
     except OSError as error:
-        raise _unavailable("the database cannot be reached; does its server run?") from error
+        raise _unavailable(_UNREACHABLE) from error
 
 
 def _translate(error: DBAPIError) -> BillingError | TransactionAbortedError:
@@ -262,6 +268,8 @@ def _translate(error: DBAPIError) -> BillingError | TransactionAbortedError:
     if state in _LOCK_SQLSTATES or "database is locked" in text or "database table is locked" in text:
         return busy()
     reason = next((reason for sign, reason in _REASONS.items() if sign in text), None)
+    if isinstance(error.orig, GONE):
+        reason = _UNREACHABLE
     if reason or error.connection_invalidated or (state or "").startswith(_UNREACHABLE_SQLSTATES):
         log.info("database_unavailable", kind=type(error.orig).__name__, sqlstate=state)
         return _unavailable(reason or "the database cannot be used right now")

@@ -16,8 +16,7 @@ from sqlalchemy import Connection, Executable, Result, Select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from billing_mcp.domain.errors import Unavailable
-from billing_mcp.store.engine import GONE, connect, of_the_driver, translated
+from billing_mcp.store.engine import GONE, dressed, translated
 from billing_mcp.store.reading.query import Queries, Rows
 from billing_mcp.store.reading.turns import Turns
 
@@ -44,7 +43,7 @@ class PostgreSQLSnapshots:
     async def lend(self, *, single: bool) -> _Reader:
         """A connection in a new transaction; for a `single` statement perhaps in none, and perhaps a dead one.
 
-        Raises Conflict when none becomes free, and Unavailable.
+        Raises Conflict when none becomes free, and DBAPIError.
         """
         await self._turns.take()
         try:
@@ -80,7 +79,7 @@ class PostgreSQLSnapshots:
                 return reader
             while self._idle:  # what has become of one has become of all, such as a server that started anew
                 self._idle.pop().drop()
-        with of_the_driver():
+        with dressed():
             reader = await _Reader.connected(self._engine)
             await reader.begin()
         return reader
@@ -97,7 +96,7 @@ class _Reader:
     @classmethod
     async def connected(cls, engine: AsyncEngine) -> _Reader:
         """A new connection."""
-        connection = await connect(engine)
+        connection = await engine.connect().start()
         pooled = await connection.get_raw_connection()
         return cls(connection, cast("asyncpg.Connection", pooled.driver_connection))
 
@@ -152,10 +151,10 @@ class PostgreSQLSnapshot:
         queries = [self._snapshots.queries.of(each) for each in statements]
         reader = await self._begun()
         try:
-            with of_the_driver():
+            with dressed():
                 return [each.rows_of(await reader.driver.fetch(each.sql, *each.values(parameters))) for each in queries]
-        except Unavailable:
-            if reader.begun:
+        except DBAPIError as error:
+            if reader.begun or not error.connection_invalidated:
                 raise
         await self._snapshots.end(reader)
         self._reader, self._single = None, False
