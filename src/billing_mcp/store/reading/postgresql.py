@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Executable, Result, Select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from billing_mcp.store.engine import GONE, dressed, translated
+from billing_mcp.store.engine import GONE, dressed, is_lost, translated
 from billing_mcp.store.reading.query import Queries, Rows
 from billing_mcp.store.reading.turns import Turns
 
@@ -154,7 +154,7 @@ class PostgreSQLSnapshot:
             with dressed():
                 return [each.rows_of(await reader.driver.fetch(each.sql, *each.values(parameters))) for each in queries]
         except DBAPIError as error:
-            if reader.begun or not error.connection_invalidated:
+            if reader.begun or not is_lost(error):
                 raise
         await self._snapshots.end(reader)
         self._reader, self._single = None, False
