@@ -213,7 +213,6 @@ class TestTheTextItself:
             "x = '\ud800'",
             "(" * 300 + ")" * 300,
             "x = " + "+".join(["1"] * 20_000),
-            "if a: pass\n" + "elif a: pass\n" * 4000,
             "".join(" " * depth + "if 1:\n" for depth in range(120)),
             "x = " + "9" * 5000,
             "SELECT * FROM wallets",
