@@ -56,7 +56,7 @@ SOURCES: list[Case] = [
     fails("calls", "f" + "()" * 10_000, _SYNTAX),
     fails("indexes", "f" + "[0]" * 10_000, _SYNTAX),
     fails("choices", "1 if 1 else " * 5000 + "1", _SYNTAX),
-    fails("else if", "if 0: pass\n" + "elif 0: pass\n" * 3000, _SYNTAX),
+    fails("else if", "if 0: pass\n" + "elif 0: pass\n" * 4000, _SYNTAX),
     fails("texts in texts", "f'{" * 1000 + "1" + "}'" * 1000, _SYNTAX),
     fails("annotation", "x: " + "list[" * 3000 + "int" + "]" * 3000 + " = 1", _SYNTAX),
     fails("pattern", "match 1:\n case " + "[" * 3000 + "]" * 3000 + ": pass", _SYNTAX),

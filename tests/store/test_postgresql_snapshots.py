@@ -135,22 +135,10 @@ async def test_an_error_of_a_statement_is_told_and_the_connection_is_used_again(
         assert await run(READERS) == before
 
 
-async def test_a_single_statement_needs_no_transaction_and_more_than_one_is_a_defect(
-    postgresql: str, postgresql_store: Store
-) -> None:
+async def test_a_single_statement_needs_no_transaction(postgresql: str, postgresql_store: Store) -> None:
     await open_books(postgresql_store, topup("7.00"))
     await read(postgresql_store)
     async with raw_connection(postgresql) as run:
         assert await run(READERS)
         assert await read(postgresql_store, single=True) == eur("7.00")
         assert not await run(READERS)  # the last one began and rolled back nothing
-
-    with pytest.raises(RuntimeError, match="single statement"):
-        await read_twice(postgresql_store)
-    assert await read(postgresql_store) == eur("7.00")
-
-
-async def read_twice(store: Store) -> None:
-    async with store.read(NOW, single=True) as tx:
-        await tx.ledger.wallet(ACCOUNT)
-        await tx.ledger.wallet(ACCOUNT)

@@ -104,3 +104,22 @@ async def test_amounts_and_moments_are_stored_as_whole_numbers(store: Store, dat
         rows = await run("SELECT amount_micros, effective_at_us FROM ledger_transactions")
     assert rows == [(900_000_000_000_000_001, to_epoch_us(moment))]
     assert (await history(store))[0].effective_at == moment
+
+
+@pytest.mark.parametrize("then", ["wallet", "state", "keys"])
+async def test_more_than_the_single_statement_that_was_announced_is_a_defect(store: Store, then: str) -> None:
+    await open_books(store, topup("100.00"))
+    async with store.read(NOW, single=True) as tx:
+        await tx.ledger.wallet(ACCOUNT)
+        more = {
+            "wallet": tx.ledger.wallet(ACCOUNT),
+            "state": tx.states.get(ACCOUNT),
+            "keys": tx.keys.all(),
+        }
+        with pytest.raises(RuntimeError, match="single statement"):
+            await more.pop(then)
+        for other in more.values():
+            other.close()
+    async with store.read(NOW, single=True) as tx:
+        with pytest.raises(RuntimeError, match="single statement"):
+            await tx.states.get(ACCOUNT)  # five at once

@@ -19,7 +19,6 @@ from billing_mcp.faces.rest.reading import idempotency_key
 from billing_mcp.kernel.principal import Platform
 from billing_mcp.operations.platform_money import PlatformMoney
 from billing_mcp.operations.platform_requests import OnceUnderKey, Seal, Told
-from billing_mcp.store.engine import uninterrupted
 from billing_mcp.store.platform_requests import KeyedRequest
 from billing_mcp.store.store import Transaction
 
@@ -63,7 +62,8 @@ class Desk:
 
     async def read(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """What `work` finds in a snapshot."""
-        return await uninterrupted(self._read(work))
+        async with self._store.read(self.clock()) as tx:
+            return await work(tx)
 
     async def revoke(self, prefix: str) -> bool:
         """Revoke a live key of an agent; False if there is none."""
@@ -72,10 +72,6 @@ class Desk:
             return await tx.keys.revoke(prefix, tx.now, kind="agent")
 
         return await self.once.transact(work)
-
-    async def _read(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
-        async with self._store.read(self.clock()) as tx:
-            return await work(tx)
 
 
 @dataclass(frozen=True, slots=True)

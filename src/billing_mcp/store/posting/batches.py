@@ -106,7 +106,7 @@ class PostgreSQLBatches:
     async def _begin(self) -> asyncpg.Connection:
         """A connection in a new transaction; one that the server has closed meanwhile is replaced."""
         self._begun += 1
-        # What was planned for an empty table looks through all of it; so plans are made again at 2, 4, 8, ... batches.
+        # What was planned for an empty table looks through all of it: plan anew at the 1st, 2nd, 4th, 8th, ... batch.
         begin = _BEGIN if self._begun & (self._begun - 1) else f"DISCARD PLANS; {_BEGIN}"
         if self._driver is not None:
             try:

@@ -17,7 +17,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from billing_mcp.store.engine import GONE, dressed, is_lost, translated
-from billing_mcp.store.reading.query import Queries, Rows
+from billing_mcp.store.reading.announced import Announced
+from billing_mcp.store.reading.query import Queries, Query, Rows
 from billing_mcp.store.reading.turns import Turns
 
 T = TypeVar("T")
@@ -123,10 +124,11 @@ class _Reader:
             connection.close()
 
 
-class PostgreSQLSnapshot:
+class PostgreSQLSnapshot(Announced):
     """One moment of the database: that of the first statement. Without one no connection is used."""
 
     def __init__(self, snapshots: PostgreSQLSnapshots, *, single: bool) -> None:
+        super().__init__(single=single)
         self._snapshots = snapshots
         self._single = single
         self._reader: _Reader | None = None
@@ -135,41 +137,47 @@ class PostgreSQLSnapshot:
         return self
 
     async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if self._reader is not None:
-            await self._snapshots.end(self._reader)
+        await self._end()
         if isinstance(error, DBAPIError | TimeoutError):
             with translated():
                 raise error
 
     async def execute(self, statement: Executable, parameters: dict[str, Any] | None = None) -> Result[Any]:
         """The rows of a statement, all of them fetched."""
-        reader = await self._begun()
-        return await reader.connection.execute(statement, parameters or {})
+        self.spend()
+        return await (await self._lent()).connection.execute(statement, parameters or {})
 
     async def fetch(self, statements: tuple[Select[Any], ...], parameters: dict[str, Any]) -> list[Rows]:
         """The rows of several statements with the same parameters."""
+        self.spend(len(statements))
         queries = [self._snapshots.queries.of(each) for each in statements]
-        reader = await self._begun()
         try:
-            with dressed():
-                return [each.rows_of(await reader.driver.fetch(each.sql, *each.values(parameters))) for each in queries]
+            return await self._rows(queries, parameters)
         except DBAPIError as error:
-            if reader.begun or not is_lost(error):
+            if not self._single or not is_lost(error):
                 raise
-        await self._snapshots.end(reader)
-        self._reader, self._single = None, False
-        return await self.fetch(statements, parameters)
+        await self._end()  # nobody had looked whether that connection lives
+        self._single = False
+        return await self._rows(queries, parameters)
 
     fetch_many = fetch
 
     async def with_connection(self, work: Callable[[Connection], T]) -> T:
         """What `work` finds with the connection."""
-        reader = await self._begun()
-        return await reader.connection.run_sync(work)
+        self.spend()
+        return await (await self._lent()).connection.run_sync(work)
 
-    async def _begun(self) -> _Reader:
+    async def _rows(self, queries: list[Query], parameters: dict[str, Any]) -> list[Rows]:
+        driver = (await self._lent()).driver
+        with dressed():
+            return [each.rows_of(await driver.fetch(each.sql, *each.values(parameters))) for each in queries]
+
+    async def _lent(self) -> _Reader:
         if self._reader is None:
             self._reader = await self._snapshots.lend(single=self._single)
-        elif self._single:
-            raise RuntimeError("there was to be a single statement")
         return self._reader
+
+    async def _end(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            await self._snapshots.end(reader)

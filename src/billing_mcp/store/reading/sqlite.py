@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, Executable, Result, Select
 from sqlalchemy.exc import DBAPIError
 
 from billing_mcp.store.engine import LOCK_WAIT_S, translated
+from billing_mcp.store.reading.announced import Announced
 from billing_mcp.store.reading.query import Queries, Rows
 from billing_mcp.store.reading.turns import Turns
 
@@ -36,9 +37,9 @@ class SQLiteSnapshots:
         self._closing: set[asyncio.Future[None]] = set()
         self.queries = Queries(engine.dialect)
 
-    def open(self, *, single: bool = False) -> SQLiteSnapshot:  # noqa: ARG002 - a transaction costs nothing here
-        """A snapshot, for the block that it is opened for."""
-        return SQLiteSnapshot(self)
+    def open(self, *, single: bool = False) -> SQLiteSnapshot:
+        """A snapshot, for the block that it is opened for, of a `single` statement or of any number."""
+        return SQLiteSnapshot(self, single=single)
 
     @property
     def has_idle(self) -> bool:
@@ -109,10 +110,11 @@ class _Reader:
         return True
 
 
-class SQLiteSnapshot:
+class SQLiteSnapshot(Announced):
     """One moment of the database: that of the first statement. Without one nothing is opened."""
 
-    def __init__(self, snapshots: SQLiteSnapshots) -> None:
+    def __init__(self, snapshots: SQLiteSnapshots, *, single: bool) -> None:
+        super().__init__(single=single)
         self._snapshots = snapshots
         self._reader: _Reader | None = None
         self._used = self._closed = False
@@ -137,8 +139,8 @@ class SQLiteSnapshot:
         Where a connection is open and nothing is locked that takes less time than to ask a thread
         for it. What would wait is asked of a thread.
         """
+        self.spend(len(statements))
         read = self._reading(statements, parameters)
-
         await self._take()
         if self._reader is not None or self._snapshots.has_idle:
             with suppress(DBAPIError):
@@ -147,6 +149,7 @@ class SQLiteSnapshot:
 
     async def fetch_many(self, statements: tuple[Select[Any], ...], parameters: dict[str, Any]) -> list[Rows]:
         """The rows of several statements that find many, with the same parameters; from a thread."""
+        self.spend(len(statements))
         return await self._in_thread(self._reading(statements, parameters))
 
     def _reading(
@@ -167,6 +170,7 @@ class SQLiteSnapshot:
 
     async def with_connection(self, work: Callable[[Connection], T]) -> T:
         """What `work` finds with the connection, from a thread."""
+        self.spend()
         return await self._in_thread(lambda reader: work(reader.connection))
 
     async def _in_thread(self, work: Callable[[_Reader], T]) -> T:
