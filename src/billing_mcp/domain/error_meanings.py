@@ -87,6 +87,16 @@ MEANINGS: dict[str, Meaning] = {
         "Run `billing-mcp audit verify` to see where, and restore a backup that is sound.",
         served=False,
     ),
+    "campaign_not_paused": Meaning(
+        "Campaign not paused",
+        "Only a paused campaign can be resumed, and this one runs.",
+        "Nothing needs to be done: its messages leave as they are accepted.",
+    ),
+    "campaign_paused": Meaning(
+        "Campaign paused",
+        "The campaign is paused: what it has not sent is held back, and nothing is added to it.",
+        "Resume it, or send the message outside of it.",
+    ),
     "call_limit": Meaning(
         "Too many calls",
         "The script makes more calls than one script may.",
@@ -281,6 +291,11 @@ MEANINGS: dict[str, Meaning] = {
         "Not JSON",
         "The body of the request cannot be read as JSON.",
         "Send one JSON object, in UTF-8.",
+    ),
+    "not_priced": Meaning(
+        "Not priced",
+        "The price catalog has no price for this unit of this channel in this market, or none for this day.",
+        "Send where it is sold, or add the price to the catalog: billing-mcp catalog show lists all of them.",
     ),
     "nothing_pending": Meaning(
         "Nothing pending",
