@@ -113,7 +113,7 @@ async def test_the_migrated_keys_are_those_of_the_models(store: Store) -> None:
     assert keys == {
         name: [column.name for column in table.primary_key.columns] for name, table in SQLModel.metadata.tables.items()
     }
-    assert {key[0] for key in keys.values()} == {"account_id", "principal_id", "key_id"}
+    assert {key[0] for key in keys.values()} == {"account_id", "principal_id", "key_id", "name"}
 
 
 async def test_books_of_the_first_schema_are_sound_after_the_upgrade_and_go_on(

@@ -21,6 +21,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 WINDOW = timedelta(hours=24)
+MOMENT = timedelta(microseconds=1)
+"""The least that two moments can be apart."""
 
 Place = Literal["alone", "covered", "a2p_conversation", "p2a_conversation"]
 """What a delivered message is charged as: by itself, not at all, or as the conversation that it became."""

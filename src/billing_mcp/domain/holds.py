@@ -22,13 +22,14 @@ from billing_mcp.domain.ledger import (
     REVENUE,
     Entry,
     LedgerTransaction,
+    LineItem,
     Posting,
     TransactionType,
     Wallet,
     decide,
 )
 from billing_mcp.domain.money import format_micros
-from billing_mcp.domain.plans import AccountStatus
+from billing_mcp.domain.plans import UNPAID, AccountStatus, adjustment
 
 HoldStatus = Literal["open", "captured", "released", "expired"]
 
@@ -125,7 +126,7 @@ def decide_hold(
     if isinstance(action, CaptureHold):
         return capture(wallet, status, action, hold, now=now)
     if isinstance(action, ReleaseHold):
-        return _give_back(wallet, status, hold, "released", now)
+        return give_back(wallet, status, hold, "released", now)
     if now < hold.expires_at:
         raise Refused(
             f"hold {hold.hold_id} does not expire before {iso(hold.expires_at)}",
@@ -133,7 +134,7 @@ def decide_hold(
             field="hold_id",
             hint="Release it to give the money back now.",
         )
-    return _give_back(wallet, status, hold, "expired", now)
+    return give_back(wallet, status, hold, "expired", now)
 
 
 def place(wallet: Wallet, status: AccountStatus, action: PlaceHold, *, now: datetime) -> Decision:
@@ -150,11 +151,7 @@ def place(wallet: Wallet, status: AccountStatus, action: PlaceHold, *, now: date
             field="expires_at",
         )
     if status != "active":
-        raise Refused(
-            f"the account is {status}; nothing can be held on it",
-            code="account_not_active",
-            hint="Its debt must be settled first. What is held already can still be captured or released.",
-        )
+        raise not_active(status)
     hold_id = ledger_id(now, wallet.account_id, wallet.last_seq + 1)
     what = f"Hold for {action.reference}" if action.reference else "Hold"
     taken = Entry(AVAILABLE, -action.amount_micros, wallet.currency)
@@ -175,6 +172,15 @@ def place(wallet: Wallet, status: AccountStatus, action: PlaceHold, *, now: date
     return Decision(after, status, (transaction,), hold)
 
 
+def not_active(status: AccountStatus) -> Refused:
+    """Why nothing new is held on an account that is not active."""
+    return Refused(
+        f"the account is {status}; nothing can be held on it",
+        code="account_not_active",
+        hint="Its debt must be settled first. What is held already can still be captured or released.",
+    )
+
+
 def capture(wallet: Wallet, status: AccountStatus, action: CaptureHold, hold: Hold, *, now: datetime) -> Decision:
     """Charge what an open hold was for.
 
@@ -182,8 +188,7 @@ def capture(wallet: Wallet, status: AccountStatus, action: CaptureHold, hold: Ho
     becomes receivable, which makes an active account past_due. Raises InvalidArgument for an amount
     that is not positive, and Refused with code `amount_too_large` for more than can be stored.
     """
-    remaining = hold.remaining_micros
-    amount = remaining if action.amount_micros is None else action.amount_micros
+    amount = hold.remaining_micros if action.amount_micros is None else action.amount_micros
     _check_amount(amount)
     if hold.captured_micros + amount > MAX_TOTAL_MICROS:
         raise Refused(
@@ -191,30 +196,53 @@ def capture(wallet: Wallet, status: AccountStatus, action: CaptureHold, hold: Ho
             code="amount_too_large",
             field="amount",
         )
-    reserved = min(amount, remaining)
-    available = min(amount - reserved, max(0, wallet.available_micros))
-    owed = amount - reserved - available
-    entries = ((RESERVED, -reserved), (AVAILABLE, -available), (RECEIVABLE, -owed), (REVENUE, amount))
     what = f"Charge for {hold.reference}" if hold.reference else "Charge"
+    charged = charge(wallet, status, amount, hold, what=what, now=now)
+    if charged.hold is None or charged.hold.status != "open" or not action.final:
+        return charged
+    rest = give_back(charged.wallet, charged.status, charged.hold, "captured", now)
+    return replace(rest, transactions=(*charged.transactions, *rest.transactions), event=charged.event)
+
+
+def charge(
+    wallet: Wallet,
+    status: AccountStatus,
+    amount_micros: int,
+    hold: Hold | None,
+    *,
+    what: str,
+    now: datetime,
+    line_items: tuple[LineItem, ...] = (),
+) -> Decision:
+    """Charge an amount: to what an open hold has reserved, then to available.
+
+    What is missing there becomes receivable, which makes an active account past_due, and a line of its own.
+    """
+    reserved = 0 if hold is None else min(amount_micros, hold.remaining_micros)
+    available = min(amount_micros - reserved, max(0, wallet.available_micros))
+    owed = amount_micros - reserved - available
+    entries = ((RESERVED, -reserved), (AVAILABLE, -available), (RECEIVABLE, -owed), (REVENUE, amount_micros))
     if owed:
         what += f"; {format_micros(owed)} {wallet.currency} unpaid"
-    after, charged = decide(wallet, _posting(wallet, "charge", what, entries, hold.hold_id, now), now=now)
-    ended = amount >= remaining
-    captured = replace(
-        hold,
-        captured_micros=hold.captured_micros + amount,
-        status="captured" if ended else "open",
-        closed_at=now if ended else None,
-    )
-    owing = "past_due" if owed and status == "active" else status
-    event = _frozen(hold, owed, wallet.currency) if owing != status else None
-    if ended or not action.final:
-        return Decision(after, owing, (charged,), captured, event)
-    rest = _give_back(after, owing, captured, "captured", now)
-    return replace(rest, transactions=(charged, *rest.transactions))
+        line_items = (*line_items, *([adjustment(RECEIVABLE, UNPAID, -owed)] if line_items else []))
+    held = hold.hold_id if hold is not None and reserved else None
+    posting = _posting(wallet, "charge", what, entries, held, now, line_items)
+    after, charged = decide(wallet, posting, now=now)
+    if hold is not None:
+        ended = amount_micros >= hold.remaining_micros
+        hold = replace(
+            hold,
+            captured_micros=hold.captured_micros + amount_micros,
+            status="captured" if ended else "open",
+            closed_at=now if ended else None,
+        )
+    owing: AccountStatus = "past_due" if owed and status == "active" else status
+    event = _frozen(charged, owed) if owing != status else None
+    return Decision(after, owing, (charged,), hold, event)
 
 
-def _give_back(wallet: Wallet, status: AccountStatus, hold: Hold, ended: HoldStatus, now: datetime) -> Decision:
+def give_back(wallet: Wallet, status: AccountStatus, hold: Hold, ended: HoldStatus, now: datetime) -> Decision:
+    """End an open hold: what remains of it goes back to available."""
     remaining = hold.remaining_micros
     what = "Expired hold" if ended == "expired" else "Release"
     what += f" for {hold.reference}" if hold.reference else ""
@@ -229,16 +257,22 @@ def _posting(
     type_: TransactionType,
     description: str,
     entries: tuple[tuple[str, int], ...],
-    hold_id: str,
+    hold_id: str | None,
     now: datetime,
+    line_items: tuple[LineItem, ...] = (),
 ) -> Posting:
     legs = tuple(Entry(name, amount, wallet.currency) for name, amount in entries if amount)
-    return Posting(wallet.account_id, type_, description, legs, now, hold_id=hold_id)
+    return Posting(wallet.account_id, type_, description, legs, now, line_items=line_items, hold_id=hold_id)
 
 
-def _frozen(hold: Hold, owed_micros: int, currency: str) -> Event:
-    payload = {"hold_id": hold.hold_id, "owed": format_micros(owed_micros), "currency": currency}
-    return Event(hold.account_id, "billing.account.past_due", payload)
+def _frozen(charged: LedgerTransaction, owed_micros: int) -> Event:
+    payload = {
+        "transaction_id": charged.transaction_id,
+        "hold_id": charged.hold_id,
+        "owed": format_micros(owed_micros),
+        "currency": charged.currency,
+    }
+    return Event(charged.account_id, "billing.account.past_due", payload)
 
 
 def _check_amount(amount_micros: int) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from billing_mcp.domain.errors import InvalidArgument
 from billing_mcp.domain.holds import Hold, HoldAction
 from billing_mcp.domain.ledger import Posting
+from billing_mcp.domain.messages import Message, MessageAction
 
 MAX_KEY_CHARS = 255
 
@@ -32,14 +33,14 @@ class Instruction:
     """One action on one account, at the moment that it was asked for."""
 
     account_id: str
-    action: HoldAction | Posting
+    action: HoldAction | Posting | MessageAction
     now: datetime
     key: IdempotencyKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What an instruction did: its ledger transactions, the balances after them, and the hold as it left it.
+    """What an instruction did: its ledger transactions, the balances after them, the hold and message as it left them.
 
     The same key gets the same receipt again; then `replayed` is true.
     """
@@ -51,3 +52,4 @@ class Receipt:
     reserved_micros: int
     hold: Hold | None = None
     replayed: bool = False
+    message: Message | None = None

@@ -151,13 +151,7 @@ def decide(wallet: Wallet, posting: Posting, *, now: datetime) -> tuple[Wallet, 
     """
     available, reserved = _moved(posting, wallet)
     if available < 0 and wallet.available_micros + available < 0:
-        shortfall, free = format_micros(-available - wallet.available_micros), format_micros(wallet.available_micros)
-        raise InsufficientFunds(
-            f"{format_micros(-available)} {wallet.currency} is due, but only {free} is available",
-            hint=f"Top up at least {shortfall} {wallet.currency} first.",
-            amounts={"free": free, "reserved": format_micros(wallet.reserved_micros), "shortfall": shortfall},
-            currency=wallet.currency,
-        )
+        raise insufficient_funds(wallet, -available)
     if wallet.total_micros + available + reserved > MAX_TOTAL_MICROS:
         raise Refused(
             f"a wallet holds at most {format_micros(MAX_TOTAL_MICROS)} {wallet.currency}", code="amount_too_large"
@@ -192,6 +186,17 @@ def decide(wallet: Wallet, posting: Posting, *, now: datetime) -> tuple[Wallet, 
     object.__setattr__(unsealed, "hash", head)  # nobody has seen it yet, and a copy costs as much as the hash
     after = Wallet(wallet.account_id, wallet.currency, available_after, reserved_after, seq, txn_seq, head)
     return after, unsealed
+
+
+def insufficient_funds(wallet: Wallet, due_micros: int) -> InsufficientFunds:
+    """The error for more than a wallet has available: what is due, and what is missing."""
+    shortfall, free = format_micros(due_micros - wallet.available_micros), format_micros(wallet.available_micros)
+    return InsufficientFunds(
+        f"{format_micros(due_micros)} {wallet.currency} is due, but only {free} is available",
+        hint=f"Top up at least {shortfall} {wallet.currency} first.",
+        amounts={"free": free, "reserved": format_micros(wallet.reserved_micros), "shortfall": shortfall},
+        currency=wallet.currency,
+    )
 
 
 def chain_hash(transaction: LedgerTransaction) -> str:

@@ -23,6 +23,8 @@ AccountStatus = Literal["active", "past_due", "suspended", "closed"]
 
 ADJUSTMENT = "adjustment"
 """The `source` of a line that is not use: rounding, or what stayed unpaid."""
+UNPAID = "Unpaid, carried as receivable"
+"""The description of the line that carries a charge to what the wallet gave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,17 +256,18 @@ def _adjustment_lines(receivable_micros: int, rounding_micros: int) -> tuple[Lin
     """The lines that carry a charge from what was used to what the wallet gives."""
     lines = []
     if rounding_micros:
-        lines.append(_adjustment(ROUNDING, "Rounding of the invoice to cents", rounding_micros))
+        lines.append(adjustment(ROUNDING, "Rounding of the invoice to cents", rounding_micros))
     if receivable_micros:
         lines.append(
-            _adjustment(
+            adjustment(
                 RECEIVABLE,
-                "Unpaid, carried as receivable" if receivable_micros > 0 else "Taken off the debt",
+                UNPAID if receivable_micros > 0 else "Taken off the debt",
                 -receivable_micros,
             )
         )
     return tuple(lines)
 
 
-def _adjustment(component_type: str, description: str, amount_micros: int) -> LineItem:
+def adjustment(component_type: str, description: str, amount_micros: int) -> LineItem:
+    """A line that is not use, of an amount that the wallet gives more, or less than none."""
     return LineItem(component_type, description, "1", "unit", amount_micros, amount_micros, ADJUSTMENT)

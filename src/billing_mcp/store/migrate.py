@@ -12,7 +12,7 @@ from billing_mcp.domain.errors import InvalidArgument, Unavailable
 from billing_mcp.store.engine import check_place, connected, create_writer, parse_database_url, translated
 from billing_mcp.store.reading.sqlite import SQLiteSnapshots
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """Every revision in `migrations/versions`, oldest first."""
 HEAD = REVISIONS[-1]
 

@@ -33,12 +33,14 @@ from billing_mcp.domain.clock import from_epoch_us, to_epoch_us
 from billing_mcp.domain.errors import NotFound
 from billing_mcp.domain.events import Event
 from billing_mcp.domain.ids import new_id
-from billing_mcp.store.tables import AccountRow, OutboxRow, table
+from billing_mcp.domain.messages import ACCEPTED_EVENT
+from billing_mcp.store.tables import AccountRow, MessageRow, OutboxRow, table
 
 WorkStatus = Literal["waiting", "dead"]
 
 _OUTBOX = table(OutboxRow)
 _ACCOUNTS = table(AccountRow)
+_MESSAGES = table(MessageRow)
 _C = _OUTBOX.c
 # Written out, so that every plan can use the indexes that have these rows only.
 _WAITING = _C.status == literal_column("'waiting'")
@@ -75,7 +77,8 @@ class Outbox:
     async def add(self, event: Event) -> None:
         """Tell the world of it once this transaction has committed."""
         payload = json.dumps(event.payload, sort_keys=True)
-        await self._connection.execute(insert(_OUTBOX).values(self._row(event.account_id, event.event, payload)))
+        row = self._row(event.account_id, event.event, payload)
+        await self._connection.execute(insert(_OUTBOX).values(row | {"event_id": event.event_id or row["event_id"]}))
 
     async def add_once(self, topic: str, account_ids: Sequence[str]) -> int:
         """Make work on a topic due for each account that has none waiting. Returns for how many.
@@ -129,6 +132,19 @@ class Outbox:
         rows = (await self._connection.execute(change.returning(*_C))).all()
         order = {row.event_id: number for number, row in enumerate(found)}
         return sorted((_work(row) for row in rows), key=lambda work: order[work.event_id])
+
+    async def withdraw_messages(self, account_id: str, campaign_id: str) -> list[str]:
+        """Take the accepted messages of a campaign back that nobody has taken; their ids."""
+        m = _MESSAGES.c
+        accepted = (m.account_id == account_id) & (m.campaign_id == campaign_id) & (m.status == "accepted")
+        named = (_C.account_id == account_id) & _C.event_id.in_(select(m.message_id).where(accepted))
+        gone = delete(_OUTBOX).where(named & _WAITING & (_C.event == ACCEPTED_EVENT) & _C.lease.is_(None))
+        return sorted((await self._connection.execute(gone.returning(_C.event_id))).scalars())
+
+    async def finish_leased(self, account_id: str, event_id: str, lease: str) -> bool:
+        """It is done, by whoever has this lease. False if it is not theirs any more."""
+        ours = (_C.account_id == account_id) & (_C.event_id == event_id) & _WAITING & (_C.lease == lease)
+        return (await self._connection.execute(delete(_OUTBOX).where(ours))).rowcount == 1
 
     async def finish(self, work: Work) -> bool:
         """It is done: it and what is dead of the same name leave the outbox. False if it is not ours any more."""

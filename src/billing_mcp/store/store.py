@@ -32,6 +32,7 @@ from billing_mcp.store.holds import Holds
 from billing_mcp.store.invoices import Invoices
 from billing_mcp.store.keys import Keys
 from billing_mcp.store.ledger import Ledger
+from billing_mcp.store.messages import Messages
 from billing_mcp.store.migrate import ensure_sqlite_schema, require_schema, revision
 from billing_mcp.store.observer import NOBODY, Observer
 from billing_mcp.store.outbox import Outbox
@@ -64,6 +65,7 @@ class Transaction:
         self.holds = Holds(connection)
         self.subscriptions = Subscriptions(connection, self.changes, now)
         self.invoices = Invoices(connection, self.changes)
+        self.messages = Messages(connection, self.changes)
         self.keys = Keys(connection)
         self.executions = Executions(connection)
         self.outbox = Outbox(connection, now)

@@ -11,10 +11,18 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from billing_mcp.domain.errors import BillingError, InvalidArgument, NotFound
-from billing_mcp.domain.holds import Decision, Hold, PlaceHold, decide_hold
+from billing_mcp.domain.booking import MessageDecision
+from billing_mcp.domain.errors import BillingError, InsufficientFunds, InvalidArgument, NotFound
+from billing_mcp.domain.holds import CaptureHold, Decision, ExpireHold, Hold, PlaceHold, ReleaseHold, decide_hold
 from billing_mcp.domain.instructions import IdempotencyKey, Instruction, Receipt
-from billing_mcp.domain.ledger import LedgerTransaction, Posting, Wallet, decide
+from billing_mcp.domain.ledger import (
+    MAX_TOTAL_MICROS,
+    LedgerTransaction,
+    Posting,
+    Wallet,
+    decide,
+    insufficient_funds,
+)
 from billing_mcp.domain.plans import AccountStatus
 from billing_mcp.store.posting import sql
 from billing_mcp.store.posting.rows import (
@@ -29,6 +37,7 @@ from billing_mcp.store.posting.rows import (
     transaction_row,
 )
 from billing_mcp.store.posting.sql import Change, NewRows, Read, Row, Words, Write
+from billing_mcp.store.posting.traffic import MESSAGE_ACTIONS, Traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +79,12 @@ def carry_out(
     outcomes: list[Outcome] = []
     # A quarter is decided before it is written: a database can write it while the next one is decided.
     at_a_time = len(instructions) if together else max(_LEAST_AT_A_TIME, len(instructions) // 4)
-    for each in instructions:
+    for number, each in enumerate(instructions):
         try:
             outcomes.append(Locked() if each.account_id in locked else plan.take(each))
         except BillingError as error:
             if together:
-                raise
+                raise plan.whole_shortfall(error, instructions[number:]) from None
             outcomes.append(error)
         if len(outcomes) % at_a_time == 0:
             yield from plan.write(words)
@@ -87,12 +96,11 @@ def carry_out(
 class _Books:
     """A wallet and its account's status, as they were read and as they became."""
 
-    __slots__ = ("read_seq", "read_status", "status", "wallet")
+    __slots__ = ("read_status", "read_wallet", "status", "wallet")
 
     def __init__(self, status: AccountStatus, wallet: Wallet) -> None:
         self.status = self.read_status = status
-        self.wallet = wallet
-        self.read_seq = wallet.last_seq
+        self.wallet = self.read_wallet = wallet
 
 
 class _Plan:
@@ -108,20 +116,29 @@ class _Plan:
         self._entries: list[Row] = []
         self._new_keys: list[Row] = []
         self._events: list[Row] = []
+        self._traffic = Traffic()
 
     def read(self, words: Words, instructions: Sequence[Instruction]) -> Generator[Read, Any, None]:
-        """Read what the instructions name: keys and holds."""
+        """Read what the instructions name: keys, messages and holds."""
         keys = [(each.account_id, each.key.key_hash) for each in instructions if each.key]
+        told: dict[tuple[str, str], tuple[str, str]] = {}
         if keys:
-            for account_id, key_hash, request_hash, receipt in (yield words.keys(keys)):
-                self._keys[account_id, key_hash] = (request_hash, receipt_of(account_id, receipt))
-        named = {
+            for account_id, key_hash, request_hash, text in (yield words.asked(sql.KEYS_ASKED, keys)):
+                receipt, message_id = receipt_of(account_id, text)
+                self._keys[account_id, key_hash] = (request_hash, receipt)
+                if message_id is not None:
+                    told[account_id, key_hash] = (account_id, message_id)
+        named = yield from self._traffic.read(words, instructions, told.values())
+        for key, place in told.items():
+            request_hash, receipt = self._keys[key]
+            self._keys[key] = (request_hash, replace(receipt, message=self._traffic.messages.get(place)))
+        named |= {
             (each.account_id, each.action.hold_id)
             for each in instructions
-            if not isinstance(each.action, PlaceHold | Posting)
+            if isinstance(each.action, CaptureHold | ReleaseHold | ExpireHold)
         }
         if named:
-            for row in (yield words.holds(sorted(named))):
+            for row in (yield words.asked(sql.HOLDS_ASKED, sorted(named))):
                 hold = hold_of(row)
                 self._holds[hold.account_id, hold.hold_id] = hold
 
@@ -142,13 +159,34 @@ class _Plan:
             available_micros=decision.wallet.available_micros,
             reserved_micros=decision.wallet.reserved_micros,
             hold=decision.hold,
+            message=decision.message if isinstance(decision, MessageDecision) else None,
         )
         books.wallet, books.status = decision.wallet, decision.status
         self._note(instruction, decision, receipt)
         return Done(receipt, decision.transactions)
 
-    def _decide(self, instruction: Instruction, books: _Books) -> Decision:
+    def whole_shortfall(self, error: BillingError, rest: Sequence[Instruction]) -> BillingError:
+        """What all that is asked together is short of, when the first of the rest was; any other error as it is.
+
+        The plan is of no use after it.
+        """
+        if not isinstance(error, InsufficientFunds) or len(rest) < 2:
+            return error
+        books = self._books[rest[0].account_id]
+        before = books.read_wallet.available_micros - books.wallet.available_micros
+        rich = MAX_TOTAL_MICROS - books.wallet.reserved_micros
+        books.wallet = replace(books.wallet, available_micros=rich)
+        try:
+            for each in rest:
+                self.take(each)
+        except BillingError:
+            return error
+        return insufficient_funds(books.read_wallet, before + rich - books.wallet.available_micros)
+
+    def _decide(self, instruction: Instruction, books: _Books) -> Decision | MessageDecision:
         action, now = instruction.action, instruction.now
+        if isinstance(action, MESSAGE_ACTIONS):
+            return self._traffic.decide(instruction, books.wallet, books.status, self._holds)
         if isinstance(action, Posting):
             wallet, transaction = decide(books.wallet, action, now=now)
             return Decision(wallet, books.status, (transaction,))
@@ -166,7 +204,7 @@ class _Plan:
             )
         return replace(receipt, replayed=True) if receipt is not None else None
 
-    def _note(self, instruction: Instruction, decision: Decision, receipt: Receipt) -> None:
+    def _note(self, instruction: Instruction, decision: Decision | MessageDecision, receipt: Receipt) -> None:
         """The rows of what was decided."""
         for transaction in decision.transactions:
             self._transactions.append(transaction_row(transaction))
@@ -175,12 +213,18 @@ class _Plan:
         if hold is not None:
             name = (hold.account_id, hold.hold_id)
             row = hold_row(hold)
+            if name not in self._holds:
+                self._placed[name] = row
+            elif hold != self._holds.get(name):
+                self._changed[name] = row
             self._holds[name] = hold
-            (self._placed if isinstance(instruction.action, PlaceHold) else self._changed)[name] = row
         if instruction.key is not None:
             self._keys[instruction.account_id, instruction.key.key_hash] = (instruction.key.request_hash, receipt)
             self._new_keys.append(key_row(instruction.key, instruction.now, receipt, row))
-        if decision.event is not None:
+        if isinstance(decision, MessageDecision):
+            self._traffic.note(instruction.account_id, decision)
+            self._events.extend(event_row(event, instruction.now) for event in decision.events)
+        elif decision.event is not None:
             self._events.append(event_row(decision.event, instruction.now))
 
     def write(self, words: Words) -> Generator[Write, Any, None]:
@@ -191,6 +235,7 @@ class _Plan:
             (sql.NEW_HOLDS, [self._changed.pop(name, row) for name, row in self._placed.items()]),
             (sql.NEW_KEYS, self._new_keys),
             (sql.EVENTS, self._events),
+            *self._traffic.new_rows(),
         ]
         if sets := [each for each in new if each[1]]:
             yield from words.insert(sets)
@@ -199,13 +244,17 @@ class _Plan:
 
     def end(self, words: Words) -> Generator[Write, Any, None]:
         """Write how holds, wallets and statuses are after all of it."""
-        moved = [books for books in self._books.values() if books.wallet.last_seq != books.read_seq]
+        moved = [books for books in self._books.values() if books.wallet.last_seq != books.read_wallet.last_seq]
         statuses = [books for books in moved if books.status != books.read_status]
         changes: list[tuple[Change, list[Row]]] = [
             (sql.HOLDS, [changed_hold_row(row) for row in self._changed.values()]),
-            (sql.WALLETS, [changed_wallet_row(each.wallet, each.read_seq) for each in moved]),
+            (sql.WALLETS, [changed_wallet_row(each.wallet, each.read_wallet.last_seq) for each in moved]),
             (sql.STATUSES, [(each.status, each.wallet.account_id) for each in statuses]),
+            (sql.MESSAGES, self._traffic.changed_rows()),
         ]
         for change, rows in changes:
             if rows:
                 yield words.update(change, rows)
+        for into, rows in self._traffic.upserts():
+            if rows:
+                yield words.upsert(into, rows)

@@ -98,22 +98,24 @@ def event_row(event: Event, now: datetime) -> Row:
     """The row of an event in the outbox."""
     payload = json.dumps(dict(event.payload), sort_keys=True)
     created_us = to_epoch_us(now)
-    return (event.account_id, new_id(now), event.event, payload, created_us, "waiting", created_us, 0, *[None] * 4)
+    event_id = event.event_id or new_id(now)
+    return (event.account_id, event_id, event.event, payload, created_us, "waiting", created_us, 0, *[None] * 4)
 
 
 def key_row(key: IdempotencyKey, now: datetime, receipt: Receipt, hold: Row | None) -> Row:
     """The row of an idempotency key with its receipt; `hold` is the row of the receipt's hold."""
     # Formatted by hand, in a third of the time: only the reference can hold what must be escaped.
-    ids = '","'.join(receipt.transaction_ids)
+    ids = ",".join([f'"{each}"' for each in receipt.transaction_ids])
     balances = f'"{receipt.currency}",{receipt.available_micros},{receipt.reserved_micros}'
-    text = f'[["{ids}"],{balances},{"null" if hold is None else _json_of(hold)}]'
+    message = f',"{receipt.message.message_id}"' if receipt.message else ""
+    text = f"[[{ids}],{balances},{'null' if hold is None else _json_of(hold)}{message}]"
     return (receipt.account_id, key.key_hash, key.request_hash, text, to_epoch_us(now))
 
 
-def receipt_of(account_id: str, text: str) -> Receipt:
-    """The receipt that is stored under a key."""
-    transaction_ids, currency, available_micros, reserved_micros, hold = json.loads(text)
-    return Receipt(
+def receipt_of(account_id: str, text: str) -> tuple[Receipt, str | None]:
+    """The receipt that is stored under a key, without its message; and the id of that."""
+    transaction_ids, currency, available_micros, reserved_micros, hold, *message = json.loads(text)
+    receipt = Receipt(
         account_id=account_id,
         transaction_ids=tuple(transaction_ids),
         currency=currency,
@@ -121,6 +123,7 @@ def receipt_of(account_id: str, text: str) -> Receipt:
         reserved_micros=reserved_micros,
         hold=hold_of((account_id, *hold)) if hold else None,
     )
+    return receipt, message[0] if message else None
 
 
 def _json_of(hold: Row) -> str:

@@ -16,11 +16,18 @@ from sqlalchemy import BigInteger, Integer, Table
 from billing_mcp.domain.errors import Internal
 from billing_mcp.store.tables import (
     AccountRow,
+    ActiveUserRow,
+    CampaignRow,
+    ChannelStateRow,
     HoldRow,
     LedgerEntryRow,
     LedgerTransactionRow,
+    MessageRow,
     OutboxRow,
     PostingKeyRow,
+    SubscriptionPhaseRow,
+    ThreadEventRow,
+    UsageRow,
     WalletRow,
     table,
 )
@@ -30,8 +37,6 @@ NewRows = tuple[Table, Sequence[Row]]
 
 _SEPARATOR, _NULL = "\x1f", "\x1e"
 _WALLET = "w.account_id, w.currency, w.available_micros, w.reserved_micros, w.last_seq, w.last_txn_seq, w.head_hash"
-_KEY = "k.account_id, k.key_hash, k.request_hash, k.receipt_json"
-_HOLD = ", ".join(f"h.{column.name}" for column in table(HoldRow).columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +66,51 @@ class Change:
     where: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """Rows of a table by their key. `beyond` narrows or widens it, in words where {0}, {1}, ... are the key's parts."""
+
+    table: Table
+    key: tuple[str, ...]
+    columns: tuple[str, ...] = ()
+    beyond: str = ""
+
+    @property
+    def selected(self) -> str:
+        """What is read of each row: all of it, unless it is said."""
+        return ", ".join(self.columns or [f"t.{each.name}" for each in self.table.columns])
+
+    def matching(self, parts: Sequence[str]) -> str:
+        """The condition for a row, in terms of the parts of the key."""
+        equal = [f"t.{name} = {part}" for name, part in zip(self.key, parts, strict=False)]
+        return " AND ".join([*equal, self.beyond.format(*parts)] if self.beyond else equal)
+
+
+@dataclass(frozen=True, slots=True)
+class Upsert:
+    """New rows, or new values for those whose key is there: `adds` are added to what is stored, others replace it."""
+
+    table: Table
+    adds: bool = False
+
+    @property
+    def conflict(self) -> str:
+        """What becomes of a row that is there."""
+        name = self.table.name
+        values = [each.name for each in self.table.columns if not each.primary_key]
+        stored = [f"{name}.{value} + " if self.adds else "" for value in values]
+        changes = ", ".join(f"{value} = {old}excluded.{value}" for value, old in zip(values, stored, strict=True))
+        key = ", ".join(each.name for each in self.table.primary_key)
+        return f"ON CONFLICT ({key}) DO UPDATE SET {changes}"
+
+
 TRANSACTIONS = table(LedgerTransactionRow)
 ENTRIES = table(LedgerEntryRow)
 NEW_HOLDS = table(HoldRow)
 NEW_KEYS = table(PostingKeyRow)
 EVENTS = table(OutboxRow)
+NEW_MESSAGES = table(MessageRow)
+NEW_ACTIVE_USERS = table(ActiveUserRow)
 HOLDS = Change(
     NEW_HOLDS,
     ("captured_micros", "released_micros", "status", "closed_at_us"),
@@ -77,10 +122,44 @@ WALLETS = Change(
     ("account_id", "last_seq"),
 )
 STATUSES = Change(table(AccountRow), ("status",), ("account_id",))
+MESSAGES = Change(NEW_MESSAGES, tuple(NEW_MESSAGES.columns.keys()[2:]), ("account_id", "message_id"))
+THREAD_EVENTS = Upsert(table(ThreadEventRow))
+CHANNEL_STATES = Upsert(table(ChannelStateRow))
+USAGE = Upsert(table(UsageRow), adds=True)
 
+KEYS_ASKED = Lookup(
+    NEW_KEYS, ("account_id", "key_hash"), ("t.account_id", "t.key_hash", "t.request_hash", "t.receipt_json")
+)
+HOLDS_ASKED = Lookup(NEW_HOLDS, ("account_id", "hold_id"))
+MESSAGES_ASKED = Lookup(NEW_MESSAGES, ("account_id", "message_id"))
+CAMPAIGNS_ASKED = Lookup(table(CampaignRow), ("account_id", "campaign_id"))
+STATES_ASKED = Lookup(CHANNEL_STATES.table, ("account_id",))
+PHASES_ASKED = Lookup(
+    table(SubscriptionPhaseRow), ("account_id",), ("t.account_id", "CAST(t.starts_on AS TEXT)", "t.plan_id")
+)
+ACTIVE_ASKED = Lookup(NEW_ACTIVE_USERS, ("account_id", "month", "channel", "recipient"))
+THREADS_ASKED = Lookup(
+    THREAD_EVENTS.table,
+    ("account_id", "thread"),
+    beyond="t.at_us >= COALESCE((SELECT MAX(p.at_us) FROM thread_events p WHERE p.account_id = {0} "
+    "AND p.thread = {1} AND p.at_us < {2}), {2})",
+)
+"""By account, thread and moment: the last events before it, and all from it on."""
 
-_INSERTED = (TRANSACTIONS, ENTRIES, NEW_HOLDS, NEW_KEYS, EVENTS)
-_CHANGED = (HOLDS, WALLETS, STATUSES)
+_INSERTED = (TRANSACTIONS, ENTRIES, NEW_HOLDS, NEW_KEYS, EVENTS, NEW_MESSAGES, NEW_ACTIVE_USERS)
+_CHANGED = (HOLDS, WALLETS, STATUSES, MESSAGES)
+_UPSERTED = (THREAD_EVENTS, CHANNEL_STATES, USAGE)
+_LOOKED_UP: dict[Lookup, tuple[str, ...]] = {
+    KEYS_ASKED: ("text", "text"),
+    HOLDS_ASKED: ("text", "text"),
+    MESSAGES_ASKED: ("text", "text"),
+    CAMPAIGNS_ASKED: ("text", "text"),
+    STATES_ASKED: ("text",),
+    PHASES_ASKED: ("text",),
+    ACTIVE_ASKED: ("text", "bigint", "text", "text"),
+    THREADS_ASKED: ("text", "text", "bigint"),
+}
+"""Every look-up, and the types of what it is asked by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +169,13 @@ class Words:
     books_sql: str
     waiting_books_sql: str
     known_sql: str
-    keys_sql: str
-    holds_sql: str
+    lookups: dict[Lookup, str]
     insert: Callable[[Sequence[NewRows]], list[Write]]
     """Write whole rows into several tables, in the order of their columns."""
     updates: dict[Change, str]
+    upserts: dict[Upsert, str]
     names: Callable[[Sequence[str]], Row]
-    pairs: Callable[[Sequence[tuple[str, str]]], Row]
+    keys: Callable[[Sequence[Row]], Row]
     rows: Callable[[Sequence[Row]], Sequence[Row]]
 
     def books(self, account_ids: Sequence[str], *, wait: bool) -> Read:
@@ -107,26 +186,33 @@ class Words:
         """Which of the accounts there are."""
         return Read(self.known_sql, self.names(account_ids))
 
-    def keys(self, pairs: Sequence[tuple[str, str]]) -> Read:
-        """What was answered under pairs of account and key."""
-        return Read(self.keys_sql, self.pairs(pairs))
-
-    def holds(self, pairs: Sequence[tuple[str, str]]) -> Read:
-        """The holds of pairs of account and hold."""
-        return Read(self.holds_sql, self.pairs(pairs))
+    def asked(self, lookup: Lookup, keys: Sequence[Row]) -> Read:
+        """The rows of these keys."""
+        return Read(self.lookups[lookup], self.keys(keys))
 
     def update(self, change: Change, rows: Sequence[Row]) -> Write:
         """Write rows of the new values, and then what is compared."""
         return Write(change.table.name, self.updates[change], self.rows(rows), len(rows))
 
+    def upsert(self, into: Upsert, rows: Sequence[Row]) -> Write:
+        """Write whole rows, each of another key."""
+        return Write(into.table.name, self.upserts[into], self.rows(rows), len(rows))
+
 
 def _sqlite() -> Words:
     """Sets are JSON texts, or one statement with many rows. Who writes is alone, so nothing is locked."""
-    first, second = "json_extract(j.value, '$[0]')", "json_extract(j.value, '$[1]')"
     named = "json_each(?) j CROSS JOIN wallets w ON w.account_id = j.value"
     books = f"SELECT a.status, {_WALLET} FROM {named} CROSS JOIN accounts a ON a.account_id = w.account_id"  # noqa: S608
 
-    inserts = {each: _insert(each, f"VALUES ({', '.join('?' for _ in each.columns)})") for each in _INSERTED}
+    def values(into: Table) -> str:
+        return _insert(into, f"VALUES ({', '.join('?' for _ in into.columns)})")
+
+    inserts = {each: values(each) for each in _INSERTED}
+
+    def lookup(asked: Lookup, types: tuple[str, ...]) -> str:
+        parts = [f"json_extract(j.value, '$[{number}]')" for number in range(len(types))]
+        found = f"json_each(?) j CROSS JOIN {asked.table.name} t ON {asked.matching(parts)}"
+        return f"SELECT {asked.selected} FROM {found}"  # noqa: S608
 
     def update(change: Change) -> str:
         columns = ", ".join(f"{name} = ?" for name in change.columns)
@@ -137,14 +223,12 @@ def _sqlite() -> Words:
         books_sql=books,
         waiting_books_sql=books,
         known_sql=f"SELECT w.account_id FROM {named}",  # noqa: S608
-        keys_sql=f"SELECT {_KEY} FROM json_each(?) j CROSS JOIN posting_keys k "  # noqa: S608
-        f"ON k.account_id = {first} AND k.key_hash = {second}",
-        holds_sql=f"SELECT {_HOLD} FROM json_each(?) j CROSS JOIN holds h "  # noqa: S608
-        f"ON h.account_id = {first} AND h.hold_id = {second}",
+        lookups={asked: lookup(asked, types) for asked, types in _LOOKED_UP.items()},
         insert=lambda sets: [Write(into.name, inserts[into], rows, len(rows)) for into, rows in sets],
         updates={change: update(change) for change in _CHANGED},
+        upserts={each: f"{values(each.table)} {each.conflict}" for each in _UPSERTED},
         names=lambda names: (json.dumps(names),),
-        pairs=lambda pairs: (json.dumps(pairs),),
+        keys=lambda keys: (json.dumps(keys),),
         rows=lambda rows: rows,
     )
 
@@ -162,7 +246,11 @@ def _postgresql() -> Words:
     def arrays(of: Table, names: Sequence[str], first: int = 1) -> str:
         return f"unnest({', '.join(array(number, _type(of, name)) for number, name in enumerate(names, first))})"
 
-    pairs = f"unnest({array(1, 'text')}, {array(2, 'text')}) AS j(a, b)"
+    def lookup(asked: Lookup, types: tuple[str, ...]) -> str:
+        given = ", ".join(array(number, type_) for number, type_ in enumerate(types, 1))
+        parts = [f"k{number}" for number in range(len(types))]
+        found = f"{asked.table.name} t JOIN unnest({given}) AS j({', '.join(parts)}) ON {asked.matching(parts)}"
+        return f"SELECT {asked.selected} FROM {found}"  # noqa: S608
 
     @cache
     def insert_sql(tables: tuple[Table, ...]) -> str:
@@ -192,12 +280,16 @@ def _postgresql() -> Words:
         books_sql=f"{books} SKIP LOCKED",
         waiting_books_sql=books,
         known_sql="SELECT account_id FROM wallets WHERE account_id = ANY($1::text[])",
-        keys_sql=f"SELECT {_KEY} FROM posting_keys k JOIN {pairs} ON (k.account_id, k.key_hash) = (j.a, j.b)",  # noqa: S608
-        holds_sql=f"SELECT {_HOLD} FROM holds h JOIN {pairs} ON (h.account_id, h.hold_id) = (j.a, j.b)",  # noqa: S608
+        lookups={asked: lookup(asked, types) for asked, types in _LOOKED_UP.items()},
         insert=insert,
         updates={change: update(change) for change in _CHANGED},
+        upserts={
+            each: f"{_insert(each.table, f'SELECT * FROM {arrays(each.table, each.table.columns.keys())}')} "  # noqa: S608
+            f"{each.conflict}"
+            for each in _UPSERTED
+        },
         names=lambda names: (names,),
-        pairs=lambda pairs: [_joined(column) for column in zip(*pairs, strict=True)],
+        keys=lambda keys: [_joined(column) for column in zip(*keys, strict=True)],
         rows=lambda rows: [_joined(column) for column in zip(*rows, strict=True)],
     )
 

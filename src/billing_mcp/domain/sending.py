@@ -1,0 +1,183 @@
+"""Owns accepting messages: what one would cost now, and that its price is held; holding it back, and letting it go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal, cast
+
+from billing_mcp.domain import holds
+from billing_mcp.domain.booking import Booking, MessageDecision, Scene, Usage, named, state_now
+from billing_mcp.domain.conversations import MOMENT, Place, expected, state_before
+from billing_mcp.domain.errors import Refused
+from billing_mcp.domain.events import Event
+from billing_mcp.domain.holds import PlaceHold
+from billing_mcp.domain.messages import (
+    ACCEPTED_EVENT,
+    HOLD_LIFE,
+    WAITING,
+    Message,
+    PauseMessage,
+    ResumeMessage,
+    SendMessage,
+)
+from billing_mcp.domain.pricing import PriceBook, PriceVersion, Unit, graduated_micros
+from billing_mcp.domain.rating import EmailFacts, Facts, RcsFacts, SmsFacts, rate
+from billing_mcp.domain.tiers import Standing, standing
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a message would be accepted at now."""
+
+    message: Message
+    why: str
+    standing: Standing
+
+
+def quote(scene: Scene, action: SendMessage, *, now: datetime) -> Quote:
+    """What a message would be accepted at: the same rules that accept it. Raises InvalidArgument, `not_priced`."""
+    book, facts = action.book, action.facts
+    version = book.version_on(now.date())
+    state = state_now(scene, facts.channel, book, now)
+    stands = standing(state, scene.plan_tiers.get(facts.channel), book.tiers[facts.channel])
+    rated = rate(version, facts, market=action.market, tier=stands.tier)
+    thread = action.thread if _forms_conversations(version, facts, action.market) else None
+    place: Place = "alone" if thread is None else expected(state_before(scene.thread, now + MOMENT), now)
+    bands = version.bands(facts.channel, action.market)
+    is_new = place != "covered" and _is_new(scene, action.recipients)
+    mau = graduated_micros(bands, state.active_users + 1) if is_new else 0
+
+    def conversation(unit: Unit) -> int | None:
+        return None if thread is None else version.price_micros(facts.channel, unit, action.market, stands.tier)
+
+    message = Message(
+        account_id=scene.wallet.account_id,
+        message_id=action.message_id,
+        campaign_id=action.campaign_id,
+        reference=action.reference,
+        channel=facts.channel,
+        message_type=facts.message_type,
+        sender=action.sender,
+        market=action.market,
+        thread=thread,
+        facts=_told(facts),
+        recipients=action.recipients,
+        catalog_version=version.version,
+        tier=book.tiers[facts.channel][stands.tier].name,
+        rule_id=rated.rule_id,
+        unit=rated.unit,
+        quantity=rated.quantity,
+        unit_price_micros=rated.unit_price_micros,
+        a2p_micros=conversation("a2p_conversation"),
+        p2a_micros=conversation("p2a_conversation"),
+        expected=place,
+        mau_micros=mau,
+        hold_id=None,
+        hold_micros=0,
+        created_at=now,
+        status="accepted",
+        outcomes=WAITING * len(action.recipients),
+    )
+    return Quote(message, rated.why, stands)
+
+
+def send(scene: Scene, action: SendMessage, *, now: datetime) -> MessageDecision:
+    """Accept a message: its price is held, and it leaves through the outbox."""
+    if scene.campaign == "paused":
+        raise Refused(
+            f"campaign {action.campaign_id} is paused",
+            code="campaign_paused",
+            field="campaign_id",
+            hint="Resume it, or send the message outside of it.",
+        )
+    return _accept(scene, action.book, quote(scene, action, now=now).message, now)
+
+
+def pause(scene: Scene, action: PauseMessage, *, now: datetime) -> MessageDecision:
+    """Hold a message back: what was held for it is given back. One that is on its way or settled stays as it is."""
+    message = named(scene, action.message_id)
+    booking = Booking(scene, None, now)
+    if message.status != "accepted" or WAITING * len(message.outcomes) != message.outcomes:
+        return booking.decision(message)
+    booking.release(scene.hold, "released")
+    paused = replace(message, status="paused", hold_id=None, hold_micros=0)
+    booking.changed[message.message_id] = paused
+    booking.add(paused.unit, paused, Usage(accepted=-len(paused.recipients)))
+    return booking.decision(paused)
+
+
+def resume(scene: Scene, action: ResumeMessage, *, now: datetime) -> MessageDecision:
+    """Accept a message again at the prices of now: it is held anew, and leaves through the outbox."""
+    message = named(scene, action.message_id)
+    if message.status != "paused":
+        return Booking(scene, None, now).decision(message)
+    again = SendMessage(
+        message_id=message.message_id,
+        book=action.book,
+        facts=facts_of(message),
+        market=message.market,
+        recipients=message.recipients,
+        sender=message.sender,
+        thread=message.thread,
+        reference=message.reference,
+        campaign_id=message.campaign_id,
+    )
+    terms = quote(scene, again, now=now).message
+    return _accept(scene, action.book, replace(terms, created_at=message.created_at), now)
+
+
+def facts_of(message: Message) -> Facts:
+    """What a stored message was rated by."""
+    facts = message.facts
+    if message.channel == "email":
+        return EmailFacts(len(message.recipients))
+    if message.channel == "sms":
+        encoding = cast("Literal['gsm7', 'ucs2', 'given']", facts["encoding"])
+        return SmsFacts(encoding, int(facts["segments"]))
+    suggestions = tuple(str(facts.get("suggestions", "")).split())
+    return RcsFacts(
+        cast("Literal['text', 'rich_card', 'carousel', 'media']", message.message_type),
+        text_bytes=int(facts["text_bytes"]),
+        suggestions=suggestions,
+        conversational=bool(facts["conversational"]),
+    )
+
+
+def _told(facts: Facts) -> Mapping[str, str | int]:
+    """What is stored of the facts: no content."""
+    if isinstance(facts, EmailFacts):
+        return {}
+    if isinstance(facts, SmsFacts):
+        return {"encoding": facts.encoding, "segments": facts.segments}
+    told: dict[str, str | int] = {"text_bytes": facts.text_bytes, "conversational": int(facts.conversational)}
+    return told | {"suggestions": " ".join(facts.suggestions)} if facts.suggestions else told
+
+
+def _accept(scene: Scene, book: PriceBook, message: Message, now: datetime) -> MessageDecision:
+    booking = Booking(scene, book, now)
+    if scene.status != "active":
+        raise holds.not_active(scene.status)
+    held = message.amount_micros + message.mau_micros
+    if held:
+        placed = booking.place(PlaceHold(held, message.message_id, now + HOLD_LIFE))
+        message = replace(message, hold_id=placed.hold_id, hold_micros=held)
+    booking.changed[message.message_id] = message
+    booking.add(message.unit, message, Usage(accepted=len(message.recipients)))
+    payload = {
+        "message_id": message.message_id,
+        "channel": message.channel,
+        "campaign_id": message.campaign_id,
+        "reference": message.reference,
+    }
+    booking.events.append(Event(message.account_id, ACCEPTED_EVENT, payload, event_id=message.message_id))
+    return booking.decision(message)
+
+
+def _forms_conversations(version: PriceVersion, facts: Facts, market: str) -> bool:
+    return isinstance(facts, RcsFacts) and facts.conversational and version.region(market).rule == "standard"
+
+
+def _is_new(scene: Scene, recipients: Sequence[str]) -> bool:
+    return len(recipients) == 1 and recipients[0] not in scene.active
