@@ -51,7 +51,7 @@ def test_without_any_setting_you_may_view_and_manage_on_a_file_of_your_own() -> 
 
 def test_every_setting_is_read_from_its_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     given = {
-        "database": "x.db", "key": "bmcp_a_b", "permissions": "view", "read_only": "true",
+        "database": "x.db", "catalog": "prices.toml", "key": "bmcp_a_b", "permissions": "view", "read_only": "true",
         "now": "2026-03-12T10:00:00Z",
         "execution_s": "1.5", "wall_s": "2.5", "wall_after_write_s": "3.5", "execution_after_write_s": "4.5",
         "memory_mb": "9", "calls": "8", "code_kb": "7", "output_kb": "6", "result_chars": "555", "workers": "4",
@@ -72,6 +72,7 @@ def test_every_setting_is_read_from_its_environment_variable(monkeypatch: pytest
     settings = Settings()
 
     assert (settings.database, settings.permissions, settings.read_only) == ("x.db", "view", True)
+    assert settings.catalog == Path("prices.toml")
     assert settings.key is not None
     assert settings.key.get_secret_value() == "bmcp_a_b"
     assert settings.now == datetime(2026, 3, 12, 10, tzinfo=UTC)
@@ -95,6 +96,12 @@ def test_a_database_that_was_left_blank_is_your_own(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("BILLING_MCP_DATABASE", "")
 
     assert Settings().database == Settings(database="").database == default_database()
+
+
+def test_a_catalog_that_was_left_blank_is_that_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BILLING_MCP_CATALOG", "")
+
+    assert Settings().catalog is Settings(catalog=None).catalog is None
 
 
 def test_a_key_that_was_left_blank_is_no_key_and_grants_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from billing_mcp.catalog.loader import default_catalog
+from billing_mcp.catalog.loader import Catalog, load_catalog
 from billing_mcp.domain.clock import Clock, system_clock
 from billing_mcp.domain.errors import BillingError, PermissionDenied, Unauthenticated
 from billing_mcp.kernel.answer import Answer
@@ -38,12 +38,18 @@ class App:
     """The product, running: what every face calls."""
 
     def __init__(
-        self, settings: Settings, store: Store, sandbox: Sandbox, clock: Clock, observer: Observer = NOBODY
+        self,
+        settings: Settings,
+        catalog: Catalog,
+        store: Store,
+        sandbox: Sandbox,
+        clock: Clock,
+        observer: Observer = NOBODY,
     ) -> None:
         self.settings = settings
         self.store = store
         self.clock = clock
-        self.catalog = default_catalog()
+        self.catalog = catalog
         self.holds = PlatformHolds(store, clock)
         self.executor = Executor(store, REGISTRY, self.catalog, clock, settings.limits(), observer)
         self.observer = observer
@@ -56,7 +62,8 @@ class App:
     async def open(
         cls, settings: Settings, *, clock: Clock | None = None, observer: Observer = NOBODY
     ) -> AsyncIterator[App]:
-        """The app for the block; `observer` hears what it does. Raises what `Store.open` raises."""
+        """The app for the block; `observer` hears what it does. Raises what `load_catalog` and `Store.open` raise."""
+        catalog = load_catalog(settings.catalog)
         settings.ensure_database_folder()
         async with AsyncExitStack() as stack:
             store = await Store.open(settings.database, capacity=settings.postings_waiting, observer=observer)
@@ -64,7 +71,7 @@ class App:
             sandbox = Sandbox(settings.sandbox_limits(), settings.jail)
             await sandbox.start()
             stack.push_async_callback(sandbox.close)
-            app = cls(settings, store, sandbox, clock or clock_of(settings), observer)
+            app = cls(settings, catalog, store, sandbox, clock or clock_of(settings), observer)
             stack.push_async_callback(app.executor.close)
             yield app
 

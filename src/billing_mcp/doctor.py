@@ -15,6 +15,7 @@ from typing import Literal
 
 from billing_mcp import __version__
 from billing_mcp.app import App
+from billing_mcp.catalog.loader import load_catalog
 from billing_mcp.domain.clock import iso, system_clock
 from billing_mcp.domain.errors import BillingError
 from billing_mcp.faces.http import listen
@@ -51,6 +52,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     yield sqlite_finding(sqlite3.sqlite_version_info)
     async for finding in _database(settings):
         yield finding
+    yield _catalog(settings)
     async for finding in _sandbox(settings):
         yield finding
     yield _port(settings)
@@ -139,6 +141,15 @@ async def _key(settings: Settings) -> Finding:
         return Finding("key", "wrong", error.message, error.hint or "")
     granted = " and ".join(sorted(principal.permissions)) or "nothing"
     return Finding("key", "ok", f"BILLING_MCP_KEY grants {granted} on {len(principal.account_ids or ())} account(s)")
+
+
+def _catalog(settings: Settings) -> Finding:
+    try:
+        book = load_catalog(settings.catalog).book
+    except BillingError as error:
+        return Finding("catalog", "wrong", error.message, error.hint or "")
+    versions = ", ".join(f"{each.version} from {each.valid_from}" for each in book.versions)
+    return Finding("catalog", "ok", f"{settings.catalog or 'of the package'}, {book.currency}: {versions}")
 
 
 async def _sandbox(settings: Settings) -> AsyncIterator[Finding]:

@@ -9,7 +9,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
-from pydantic import AfterValidator, Field, SecretStr, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from billing_mcp.domain.errors import Unavailable
@@ -118,6 +118,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="BILLING_MCP_", extra="ignore")
 
     database: Annotated[str, AfterValidator(lambda text: text or default_database()), Field(validate_default=True)] = ""
+    catalog: Annotated[Path | None, BeforeValidator(lambda file: file or None)] = None
+    """The file with one's own prices. Without one, or blank, those of the package are in force."""
     key: SecretStr | None = None
     permissions: Annotated[str, AfterValidator(_permissions)] = "view,manage"
     read_only: bool = False

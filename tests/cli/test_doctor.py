@@ -16,7 +16,19 @@ from billing_mcp.doctor import jail_finding, sqlite_finding
 from billing_mcp.sandbox.jail import PARTS, JailReport
 from tests.cli.conftest import MAIL, Cli
 
-LOOKED_AT = ["versions", "sqlite", "database", "pragmas", "migrations", "clock", "sandbox", "jail", "port", "time"]
+LOOKED_AT = [
+    "versions",
+    "sqlite",
+    "database",
+    "pragmas",
+    "migrations",
+    "clock",
+    "catalog",
+    "sandbox",
+    "jail",
+    "port",
+    "time",
+]
 
 
 def findings(cli: Cli, database: str, *, exit_code: int = 0, **env: str) -> dict[str, dict[str, Any]]:

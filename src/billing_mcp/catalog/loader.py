@@ -1,91 +1,120 @@
-"""Owns reading the price catalog: TOML in, plans out, or an error that names the field."""
+"""Owns reading the price catalog: TOML in; plans and prices out, or what is wrong on which line."""
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import cache
 from importlib.resources import files
-from typing import Annotated, Literal, Self, get_args
+from pathlib import Path
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
-from billing_mcp.domain.accrual import Component, Plan, PlanId
+from billing_mcp.catalog.book import book_of, plans_of
+from billing_mcp.catalog.checks import problems_between
+from billing_mcp.catalog.positions import line_at, lines_of
+from billing_mcp.catalog.problems import Problem, problems_of_shape
+from billing_mcp.catalog.schema import CatalogTable
+from billing_mcp.domain.accrual import Plan
 from billing_mcp.domain.errors import InvalidArgument
-from billing_mcp.domain.money import parse_micros
+from billing_mcp.domain.pricing import PriceBook
 
-
-def _price(text: str) -> str:
-    if parse_micros(text) < 0:
-        raise ValueError("a price is not negative")
-    return text
-
-
-Price = Annotated[str, AfterValidator(_price)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class _Component(_Strict):
-    component_type: Literal["mailbox", "proxy"]
-    unit: str
-    name: str
-    unit_price: Price
-
-
-class _Plan(_Strict):
-    name: str
-    description: str
-    price: Price
-    components: list[_Component]
-
-    @model_validator(mode="after")
-    def _each_component_once(self) -> Self:
-        types = [component.component_type for component in self.components]
-        if len(set(types)) < len(types):
-            raise ValueError("each component_type is priced once")
-        return self
-
-
-class _Catalog(_Strict):
-    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
-    plans: dict[PlanId, _Plan]
+_PLACE = re.compile(r" \(at (?:line (?P<line>\d+), column \d+|end of document)\)")
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The prices in force."""
+    """The prices: of plans, and of messages in all their versions."""
 
     currency: str
     plans: Mapping[str, Plan]
+    book: PriceBook
 
 
-def parse_catalog(text: str) -> Catalog:
-    """The catalog in a TOML text. Raises InvalidArgument with code `invalid_catalog`."""
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A catalog, or all that is wrong with its text, by line."""
+
+    catalog: Catalog | None
+    problems: tuple[Problem, ...]
+
+
+def examine(text: str) -> Examined:
+    """Read the TOML text of a catalog, and find all its problems."""
     try:
-        raw = _Catalog.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidArgument(f"the catalog is not TOML: {error}", code="invalid_catalog") from error
+        data = tomllib.loads(text, parse_float=Decimal)  # not to lose the decimals that are shown as wrong
+    except (ValueError, RecursionError) as error:
+        return Examined(None, (_not_toml(text, error),))
+    problems: list[Problem] = []
+    spoilt: set[tuple[str | int, ...]] = set()
+    file = None
+    try:
+        file = CatalogTable.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        message = f"{where}: {first['msg']}"
-        raise InvalidArgument(message, code="invalid_catalog", field=where) from error
-    missing = set(get_args(PlanId)) - set(raw.plans)
-    if missing:
-        raise InvalidArgument(f"plans: {', '.join(sorted(missing))} missing", code="invalid_catalog", field="plans")
-    return Catalog(raw.currency, {plan_id: _plan(plan_id, plan, raw.currency) for plan_id, plan in raw.plans.items()})
+        problems, spoilt = problems_of_shape(error, data)
+    problems += problems_between(data, spoilt)
+    if file is None or problems:
+        lines = lines_of(text)
+        located = [replace(each, line=line_at(lines, each.path)) for each in problems]
+        return Examined(None, tuple(sorted(located, key=lambda each: each.line)))
+    return Examined(Catalog(file.currency, plans_of(file), book_of(file)), ())
+
+
+def parse_catalog(text: str, *, source: str = "") -> Catalog:
+    """The catalog in a TOML text. Raises InvalidArgument with code `invalid_catalog`: its first problem by line.
+
+    `source` is the file, to be told where it is wrong.
+    """
+    examined = examine(text)
+    if examined.catalog is not None:
+        return examined.catalog
+    first, *more = examined.problems
+    others = f" {len(more)} more: billing-mcp catalog check {source}".rstrip() if more else ""
+    hint = f"{first.hint}{f' It is in {source}.' if source else ''}{others}".strip()
+    raise InvalidArgument(first.message, code="invalid_catalog", field=first.field or None, hint=hint or None)
+
+
+def load_catalog(file: Path | None) -> Catalog:
+    """The catalog in a file; without one, that of the package.
+
+    Raises InvalidArgument with code `unreadable_file` or `invalid_catalog`.
+    """
+    return default_catalog() if file is None else parse_catalog(read_text(file), source=str(file))
 
 
 @cache
 def default_catalog() -> Catalog:
     """The catalog that comes with the package."""
-    return parse_catalog(files("billing_mcp.catalog").joinpath("catalog.toml").read_text("utf-8"))
+    return parse_catalog(default_text())
 
 
-def _plan(plan_id: PlanId, plan: _Plan, currency: str) -> Plan:
-    components = tuple(Component(c.component_type, c.unit, c.name, parse_micros(c.unit_price)) for c in plan.components)
-    return Plan(plan_id, plan.name, plan.description, currency, parse_micros(plan.price), components)
+def default_text() -> str:
+    """The file that comes with the package: a place to begin one's own."""
+    return files("billing_mcp.catalog").joinpath("catalog.toml").read_text("utf-8")
+
+
+def read_text(file: Path) -> str:
+    """The text of a catalog's file. Raises InvalidArgument with code `unreadable_file` or `invalid_catalog`."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        message = f"the catalog {file} cannot be read: {error.strerror}"
+        raise InvalidArgument(message, code="unreadable_file", field="catalog", hint="Check its path.") from error
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        message = f"line {line}: is not UTF-8; got the byte {content[error.start]:#04x}"
+        raise InvalidArgument(message, code="invalid_catalog", hint=f"Save {file} as UTF-8.") from error
+
+
+def _not_toml(text: str, error: ValueError | RecursionError) -> Problem:
+    if isinstance(error, RecursionError):
+        return Problem((), "the catalog is not TOML: it is nested too deeply")
+    place = _PLACE.search(str(error))
+    line = int(place["line"]) if place and place["line"] else max(1, len(text.splitlines()))
+    what = _PLACE.sub("", str(error))
+    return Problem((), f"the catalog is not TOML: {what[:1].lower()}{what[1:]}", line=line)

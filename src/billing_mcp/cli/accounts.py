@@ -11,7 +11,7 @@ import typer
 
 from billing_mcp import terminal
 from billing_mcp.app import clock_of
-from billing_mcp.catalog.loader import default_catalog
+from billing_mcp.catalog.loader import load_catalog
 from billing_mcp.cli.common import Database, IdempotencyKey, Json, run
 from billing_mcp.cli.opened import open_store
 from billing_mcp.domain.clock import iso
@@ -38,10 +38,10 @@ def create(
 
     async def work() -> None:
         async with open_store(database) as (store, settings):
-            now = clock_of(settings)()
+            catalog, now = load_catalog(settings.catalog), clock_of(settings)()
             async with store.write(now) as tx:
                 chosen = str(account_id) if account_id else new_id(now)
-                account = await open_account(tx, chosen, name, default_catalog().currency)
+                account = await open_account(tx, chosen, name, catalog.currency)
         if as_json:
             terminal.print_json({"id": account.account_id, "name": account.name, "currency": account.currency})
         else:

@@ -9,6 +9,7 @@ import asyncio
 import signal
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -38,6 +39,15 @@ Database = Annotated[
         metavar="URL",
         help="A SQLite file, or postgresql://user@host/name. Default: a file of your own.",
         rich_help_panel="Database",
+    ),
+]
+CatalogFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--catalog",
+        envvar="BILLING_MCP_CATALOG",
+        metavar="FILE",
+        help="Your own prices, as billing-mcp catalog check finds them sound. Default: those that come with us.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]

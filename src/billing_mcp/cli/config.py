@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from billing_mcp import terminal
-from billing_mcp.cli.common import Database, errors_as_exit_codes, settings_with
+from billing_mcp.cli.common import CatalogFile, Database, errors_as_exit_codes, settings_with
 from billing_mcp.clients import Client, Place, add_server, entry, place_of
 from billing_mcp.domain.clock import system_clock
 from billing_mcp.settings import Settings
@@ -32,6 +32,7 @@ def config(
         bool, typer.Option("--read-only", help="Nothing that changes anything exists for its agent.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="With --write: replace another server of this name.")] = False,
+    catalog: CatalogFile = None,
     database: Database = None,
 ) -> None:
     """Connect Claude Desktop, Claude Code, Cursor or VS Code.
@@ -41,7 +42,8 @@ def config(
     """
     with errors_as_exit_codes():
         place = place_of(client, project=project, folder=Path.cwd())
-        arguments = [*_database(settings_with(database=database)), *(["--read-only"] if read_only else [])]
+        settings = settings_with(database=database, catalog=catalog)
+        arguments = [*_database(settings), *_catalog(settings), *(["--read-only"] if read_only else [])]
         server = entry(client, arguments)
         if write:
             _write(place, name, server, replace=force)
@@ -54,6 +56,10 @@ def _database(settings: Settings) -> list[str]:
         return []
     given = settings.database
     return ["--database", given if "://" in given else str(Path(given).expanduser().absolute())]
+
+
+def _catalog(settings: Settings) -> list[str]:
+    return [] if settings.catalog is None else ["--catalog", str(settings.catalog.expanduser().absolute())]
 
 
 def _show(client: Client, place: Place, name: str, server: dict[str, Any]) -> None:

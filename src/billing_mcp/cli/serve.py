@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from billing_mcp import terminal
-from billing_mcp.cli.common import Database, run, settings_with
+from billing_mcp.cli.common import CatalogFile, Database, run, settings_with
 from billing_mcp.faces.mcp import build_stdio_server
 from billing_mcp.faces.stdio import serve_stdio
 from billing_mcp.logs import LogFormat, configure_logs
@@ -102,6 +102,7 @@ def serve(
             rich_help_panel=_HTTP,
         ),
     ] = None,
+    catalog: CatalogFile = None,
     database: Database = None,
 ) -> None:
     """Serve agents over MCP.
@@ -118,6 +119,7 @@ def serve(
         "allowed_origins": allowed_origins,
         "public_url": public_url,
         "log_format": log_format,
+        "catalog": catalog,
     }
 
     async def work() -> None:
@@ -162,6 +164,12 @@ async def _serve_stdio(settings: Settings) -> None:
     # The SDK's thread waits for standard input and would outlast a KeyboardInterrupt; what
     # has not been committed is rolled back by the database.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if settings.catalog is not None:
+        # The app is opened behind the first answers; prices that are wrong are to be seen before them. Those that
+        # come with us are right, and who has no others does not wait for this import.
+        from billing_mcp.catalog.loader import load_catalog
+
+        load_catalog(settings.catalog)
     if sys.stdin.isatty():
         terminal.error_console().print("Waiting for an MCP client on standard input; Ctrl-C ends.")
     await serve_stdio(build_stdio_server(settings))

@@ -12,6 +12,7 @@ import typer
 
 from billing_mcp import terminal
 from billing_mcp.app import clock_of, worker_on
+from billing_mcp.catalog.loader import load_catalog
 from billing_mcp.cli.common import Database, Json, run
 from billing_mcp.cli.opened import open_store
 from billing_mcp.worker.lane import Outcome
@@ -37,6 +38,7 @@ def worker(
 
     async def work() -> None:
         async with open_store(database) as (store, settings):
+            load_catalog(settings.catalog)  # whose prices are wrong must not begin to charge by them
             worker = worker_on(store, settings, clock_of(settings))
             if once:
                 await worker.run_once()

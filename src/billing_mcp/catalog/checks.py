@@ -1,0 +1,216 @@
+"""Owns what the parts of a catalog's file must be to each other, once each looks right by itself.
+
+A part that does not is left out, and nothing is said about what depends on it: all problems are told at once,
+and none twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import Any, cast
+
+from billing_mcp.catalog.positions import Path
+from billing_mcp.catalog.problems import Problem, either, meant, shown, value_at
+from billing_mcp.domain.pricing import ANYWHERE, UNITS, Channel, RcsRule, Unit
+
+UNITS_OF_RULE: Mapping[RcsRule, tuple[Unit, ...]] = {
+    "standard": ("basic", "single", "a2p_conversation", "p2a_conversation"),
+    "us": ("rich", "rich_media"),
+}
+"""What messages of a region may count as, and so needs a price in each of its markets."""
+
+_LIMITS: Mapping[RcsRule, tuple[str, ...]] = {
+    "standard": ("basic_max_bytes",),
+    "us": ("segment_bytes", "rich_suggestions"),
+}
+
+
+def problems_between(data: Mapping[str, Any], spoilt: set[Path]) -> list[Problem]:
+    """The problems between parts; `spoilt` are the paths that are wrong by themselves."""
+    draft = _Draft(data, spoilt)
+    checks = (_tiers, _plan_tiers, _versions, _first_version, _columns, _bands, _regions, _units_of_regions)
+    return list(chain.from_iterable(check(draft) for check in checks))
+
+
+class _Draft:
+    """The file's data, where it can be relied on."""
+
+    def __init__(self, data: Mapping[str, Any], spoilt: set[Path]) -> None:
+        self._data = data
+        self._spoilt = spoilt
+
+    def get(self, *path: str | int) -> Any:
+        """What stands at a path; None if nothing does, or if it, or a part of it, is spoilt."""
+        return None if self.doubtful(*path) else self.raw(*path)
+
+    def doubtful(self, *path: str | int) -> bool:
+        """Whether what stands at a path, around it or within it is spoilt."""
+        return any(path[: len(each)] == each or each[: len(path)] == path for each in self._spoilt)
+
+    def raw(self, *path: str | int) -> Any:
+        """What stands at a path, be it right or wrong."""
+        return value_at(self._data, path)
+
+    def inside(self, *path: str | int) -> Iterator[tuple[Path, Any]]:
+        """Path and value of each part of a table or list that is right, whether the others are or not."""
+        whole = self.raw(*path)
+        keys = list(whole) if isinstance(whole, dict) else range(len(whole)) if isinstance(whole, list) else ()
+        for key in keys:
+            value = self.get(*path, key)
+            if value is not None:
+                yield (*path, key), value
+
+    def versions(self) -> range:
+        """The places of the dated versions."""
+        versions = self.raw("prices")
+        return range(len(versions) if isinstance(versions, list) else 0)
+
+
+def _tiers(draft: _Draft) -> Iterator[Problem]:
+    for channel in UNITS:
+        names: set[str] = set()
+        before = -1
+        for path, name in _each(draft, "name", "tiers", channel):
+            if name in names:
+                yield Problem(path, f"is the name of another tier of {channel}", shown(name))
+            names.add(name)
+        for path, volume in _each(draft, "from_volume", "tiers", channel):
+            if path[2] == 0 and volume != 0:
+                yield Problem(path, "the lowest tier begins at 0", shown(volume))
+            elif volume <= before:
+                yield Problem(path, f"must be above {before}, where the tier before it begins", shown(volume))
+            before = max(before, volume)
+
+
+def _each(draft: _Draft, key: str, *path: str | int) -> Iterator[tuple[Path, Any]]:
+    """Path and value of one key of all tables in a list, where it is right."""
+    whole = draft.raw(*path)
+    for place in range(len(whole) if isinstance(whole, list) else 0):
+        value = draft.get(*path, place, key)
+        if value is not None:
+            yield (*path, place, key), value
+
+
+def _plan_tiers(draft: _Draft) -> Iterator[Problem]:
+    plans = draft.raw("plans")
+    for plan_id in plans if isinstance(plans, dict) else ():
+        for path, name in draft.inside("plans", plan_id, "tiers"):
+            tiers = draft.get("tiers", path[-1])
+            if tiers and name not in (names := [tier["name"] for tier in tiers]):
+                guess = meant(name, names)
+                hint = f"Did you mean {guess}?" if guess else f"Its tiers are {', '.join(names)}."
+                yield Problem(path, f"is no tier of {path[-1]}", shown(name), hint)
+
+
+def _versions(draft: _Draft) -> Iterator[Problem]:
+    names: set[str] = set()
+    newest = None
+    for path, name in _each(draft, "version", "prices"):
+        if name in names:
+            yield Problem(path, "is the name of another version", shown(name))
+        names.add(name)
+    for path, day in _each(draft, "valid_from", "prices"):
+        if newest is not None and day <= newest:
+            hint = "Versions stand oldest first, and each has a day of its own."
+            yield Problem(path, f"must be after {newest}, when the version before it begins", shown(day), hint)
+        newest = day if newest is None else max(newest, day)
+
+
+def _first_version(draft: _Draft) -> Iterator[Problem]:
+    """It has no version before it that could have told the rest."""
+    hint = "Later versions need to name only what changes."
+    if isinstance(draft.raw("prices", 0), dict):
+        for path in (("regions",), *((channel, unit) for channel in ("email", "sms") for unit in UNITS[channel])):
+            if draft.raw("prices", 0, *path) is None and not draft.doubtful("prices", 0, *path):
+                yield Problem(("prices", 0, *path), "is missing in the first version", hint=hint)
+
+
+def _columns(draft: _Draft) -> Iterator[Problem]:
+    for version in draft.versions():
+        for channel, units in UNITS.items():
+            tiers = draft.raw("tiers", channel)
+            if not tiers or not isinstance(tiers, list):
+                continue
+            for unit in units:
+                for path, columns in draft.inside("prices", version, channel, unit):
+                    if len(columns) != len(tiers):
+                        names = ", ".join(str(draft.raw("tiers", channel, n, "name")) for n in range(len(tiers)))
+                        wrong = f"needs {len(tiers)} prices, one for each tier of {channel} ({names})"
+                        yield Problem(path, wrong, shown(columns))
+
+
+def _bands(draft: _Draft) -> Iterator[Problem]:
+    for version in draft.versions():
+        for channel in UNITS:
+            for path, bands in draft.inside("prices", version, channel, "mau"):
+                yield from _bands_of(path, bands)
+
+
+def _bands_of(path: Path, bands: list[dict[str, Any]]) -> Iterator[Problem]:
+    before = 0
+    for place, band in enumerate(bands):
+        last, up_to = place == len(bands) - 1, band.get("up_to")
+        if last and up_to is not None:
+            hint = "Add a band without up_to: it prices all users beyond."
+            yield Problem((*path, place, "up_to"), "the last band has no end", shown(up_to), hint)
+        elif not last and up_to is None:
+            yield Problem((*path, place), "has no up_to, and is not the last band", shown(band))
+        elif up_to is not None and up_to <= before:
+            wrong = f"must be above {before}, where the band before it ends"
+            yield Problem((*path, place, "up_to"), wrong, shown(up_to))
+        before = max(before, up_to or 0)
+
+
+def _regions(draft: _Draft) -> Iterator[Problem]:
+    for version in draft.versions():
+        regions = draft.raw("prices", version, "regions")
+        if not isinstance(regions, dict):
+            continue
+        where: dict[str, str] = {}
+        for name in regions:
+            yield from _limits(draft, "prices", version, "regions", name)
+            for path, market in draft.inside("prices", version, "regions", name, "markets"):
+                if market in where:
+                    yield Problem(path, f"is in the region {where[market]} already", shown(market))
+                where.setdefault(market, name)
+        if ANYWHERE not in where and draft.get("prices", version, "regions") is not None:
+            hint = 'Give one of them markets = ["*"]: it is for every country that is in no other.'
+            yield Problem(("prices", version, "regions"), 'no region has the market "*"', hint=hint)
+
+
+def _limits(draft: _Draft, *region: str | int) -> Iterator[Problem]:
+    rule = draft.get(*region, "rule")
+    for other, limits in _LIMITS.items():
+        for limit in limits:
+            if rule not in (None, other) and draft.get(*region, limit) is not None:
+                wrong = f"has no meaning under the rule {rule}"
+                yield Problem((*region, limit), wrong, shown(draft.get(*region, limit)))
+
+
+def _units_of_regions(draft: _Draft) -> Iterator[Problem]:
+    """A version can only add prices to those before it: it is enough to look where regions are named."""
+    for version in draft.versions():
+        regions = draft.raw("prices", version, "regions")
+        for name in regions if isinstance(regions, dict) else ():
+            rule = cast("RcsRule | None", draft.get("prices", version, "regions", name, "rule"))
+            for unit in UNITS_OF_RULE[rule] if rule else ():
+                priced = _priced(draft, "rcs", unit, version)
+                for path, market in draft.inside("prices", version, "regions", name, "markets"):
+                    if priced is not None and not priced & {market, ANYWHERE}:
+                        have = f"; priced are {either(sorted(priced))}" if priced else ""
+                        hint = f"Add {shown(market)} to [prices.rcs.{unit}]{have}."
+                        yield Problem(
+                            path, f"has no price for {unit}, which the rule {rule} needs", shown(market), hint
+                        )
+
+
+def _priced(draft: _Draft, channel: Channel, unit: Unit, version: int) -> set[str] | None:
+    """The markets in which a unit has a price under a version; None if that cannot be told."""
+    markets: set[str] = set()
+    for place in range(version + 1):
+        path = ("prices", place, channel, unit)
+        if draft.doubtful(*path):
+            return None
+        markets |= set(draft.get(*path) or ())
+    return markets

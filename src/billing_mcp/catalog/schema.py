@@ -1,0 +1,195 @@
+"""Owns what a catalog's file may say: its tables, their keys, and what each value must look like by itself."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from billing_mcp.domain.markets import COUNTRIES
+from billing_mcp.domain.money import parse_micros
+from billing_mcp.domain.pricing import ANYWHERE, RcsRule
+from billing_mcp.domain.rating import Suggestion
+
+MOST = 1_000_000_000_000
+"""No volume is above it: databases count in 64 bits."""
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, int | Decimal) and not isinstance(value, bool):
+        raise _wrong("a price is written as text", hint=f'Write it in quotes: "{value}".')
+    return value
+
+
+def _price(text: str) -> str:
+    if re.fullmatch(r"-?[0-9]+\.[0-9]{7,}", text):
+        raise _wrong("has more than 6 decimals", hint="A millionth is the smallest amount there is.")
+    try:
+        parse_micros(text)
+    except ValueError:
+        raise _wrong("is not a price", hint='A price is a decimal with a point, such as "0.0750".') from None
+    if text.startswith("-"):
+        raise _wrong("a price is not negative")
+    return text
+
+
+def _market(text: str) -> str:
+    if text != ANYWHERE and text not in COUNTRIES:
+        upper = text.upper()
+        hint = f"Write {upper}." if upper in COUNTRIES else 'Such as DE; "*" is every country without an own price.'
+        raise _wrong('is neither the code of a country (ISO 3166, two capital letters) nor "*"', hint=hint)
+    return text
+
+
+def _matching(pattern: str, wrong: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise _wrong(wrong)
+        return text
+
+    return AfterValidator(check)
+
+
+def _wrong(what: str, *, hint: str = "") -> PydanticCustomError:
+    return PydanticCustomError("catalog", "{what}", {"what": what, "hint": hint})
+
+
+Price = Annotated[str, BeforeValidator(_as_text), AfterValidator(_price)]
+Market = Annotated[str, AfterValidator(_market)]
+Name = Annotated[
+    str, _matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", "must be up to 40 letters, digits, '.', '-' or '_'")
+]
+Currency = Annotated[str, _matching(r"[A-Z]{3}", "is not the code of a currency (ISO 4217, three capital letters)")]
+Columns = Annotated[dict[Market, list[Price]], Field(min_length=1)]
+"""By market, a price for each tier of the channel, lowest first."""
+
+
+class Table(BaseModel):
+    """A table of the file. Keys that it does not know are refused, and no value is turned into another kind."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class ComponentTable(Table):
+    """What a plan counts."""
+
+    component_type: Literal["mailbox", "proxy"]
+    unit: str
+    name: str
+    unit_price: Price
+
+
+class PlanTiersTable(Table):
+    """The tier that a plan grants on a channel."""
+
+    email: str | None = None
+    sms: str | None = None
+    rcs: str | None = None
+
+
+class PlanTable(Table):
+    """A plan: prices per month."""
+
+    name: str
+    description: str
+    price: Price
+    components: list[ComponentTable]
+    tiers: PlanTiersTable = PlanTiersTable()
+
+
+class PlansTable(Table):
+    """All plans; their names are part of the contract with agents."""
+
+    smtp_per_mailbox: PlanTable
+    smtp_per_proxy: PlanTable
+
+
+class TierTable(Table):
+    """A step of a channel's prices."""
+
+    name: Name
+    from_volume: Annotated[int, Field(ge=0, le=MOST)]
+
+
+Tiers = Annotated[list[TierTable], Field(min_length=1)]
+
+
+class TiersTable(Table):
+    """The tiers of each channel, lowest first, and when one is lost."""
+
+    missed_months: Annotated[int, Field(ge=1, le=120)]
+    email: Tiers
+    sms: Tiers
+    rcs: Tiers
+
+
+class BandTable(Table):
+    """What active users of a month cost, up to one of them; the last band is without end."""
+
+    up_to: Annotated[int, Field(ge=1, le=MOST)] | None = None
+    price: Price
+
+
+Bands = Annotated[list[BandTable], Field(min_length=1)]
+ActiveUsers = Annotated[dict[Market, Bands], Field(min_length=1)]
+Bytes = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class RegionTable(Table):
+    """How RCS messages are counted in some markets."""
+
+    rule: RcsRule
+    markets: Annotated[list[Market], Field(min_length=1)]
+    basic_max_bytes: Bytes | None = None
+    segment_bytes: Bytes | None = None
+    rich_suggestions: list[Suggestion] | None = None
+
+
+class EmailTable(Table):
+    """Prices of emails."""
+
+    basic: Columns | None = None
+    mau: ActiveUsers | None = None
+
+
+class SmsTable(Table):
+    """Prices of text messages."""
+
+    segment: Columns | None = None
+    mau: ActiveUsers | None = None
+
+
+class RcsTable(Table):
+    """Prices of RCS messages."""
+
+    basic: Columns | None = None
+    single: Columns | None = None
+    a2p_conversation: Columns | None = None
+    p2a_conversation: Columns | None = None
+    rich: Columns | None = None
+    rich_media: Columns | None = None
+    mau: ActiveUsers | None = None
+
+
+class VersionTable(Table):
+    """What prices are from a day on. What a version does not name is as in the one before."""
+
+    version: Name
+    valid_from: date
+    regions: dict[Name, RegionTable] | None = None
+    email: EmailTable = EmailTable()
+    sms: SmsTable = SmsTable()
+    rcs: RcsTable = RcsTable()
+
+
+class CatalogTable(Table):
+    """The whole file."""
+
+    currency: Currency
+    plans: PlansTable
+    tiers: TiersTable
+    prices: Annotated[list[VersionTable], Field(min_length=1)]
