@@ -18,6 +18,7 @@ from billing_mcp.kernel.principal import Permission, Platform, Principal
 from billing_mcp.kernel.programs import SingleCall
 from billing_mcp.operations import REGISTRY
 from billing_mcp.operations.platform_holds import PlatformHolds
+from billing_mcp.operations.platform_messages import PlatformMessages
 from billing_mcp.sandbox.pool import Sandbox
 from billing_mcp.sandbox.script import ScriptProgram
 from billing_mcp.settings import Settings, parse_permissions
@@ -51,6 +52,7 @@ class App:
         self.clock = clock
         self.catalog = catalog
         self.holds = PlatformHolds(store, clock)
+        self.messages = PlatformMessages(store, clock, catalog.book)
         self.executor = Executor(store, REGISTRY, self.catalog, clock, settings.limits(), observer)
         self.observer = observer
         self._sandbox = sandbox
