@@ -15,7 +15,7 @@ from billing_mcp.domain import holds
 from billing_mcp.domain.conversations import Place, ThreadEvent, judged, state_before
 from billing_mcp.domain.errors import NotFound
 from billing_mcp.domain.events import Event
-from billing_mcp.domain.holds import Hold, PlaceHold
+from billing_mcp.domain.holds import Hold
 from billing_mcp.domain.ledger import (
     AVAILABLE,
     REVENUE,
@@ -116,7 +116,6 @@ class Booking:
         self._scene = scene
         self._book = book
         self._now = now
-        self._day = now.date().isoformat()
         self._wallet, self._status = scene.wallet, scene.status
         self._hold = scene.hold
         self._state = scene.state
@@ -154,8 +153,7 @@ class Booking:
 
     def add(self, unit: Unit, message: Message, usage: Usage) -> None:
         """Add to the usage of today."""
-        key = UsageKey(self._day, message.channel, message.message_type, unit, message.tier, message.market)
-        self._usage.append((key, usage))
+        self._usage.append((usage_key(message, unit, self._now), usage))
 
     def count(self, told: Message, before: Message) -> None:
         """Count the recipients of whom more is known now."""
@@ -163,12 +161,6 @@ class Booking:
         left_after_all = len(told.recipients) if before.status == "paused" != told.status else 0
         if delivered or failed:
             self.add(told.unit, told, Usage(accepted=left_after_all, delivered=delivered, failed=failed))
-
-    def place(self, action: PlaceHold) -> Hold:
-        """Hold an amount. Raises what `holds.place` raises."""
-        placed = holds.place(self._wallet, self._status, action, now=self._now)
-        self._take(placed)
-        return cast("Hold", placed.hold)
 
     def release(self, hold: Hold | None, ended: holds.HoldStatus) -> None:
         """Give back what an open hold has left."""
@@ -314,6 +306,12 @@ def _active_line(message: Message, version: PriceVersion, month: int, nth: int, 
             "nth": str(nth),
         },
     )
+
+
+def usage_key(message: Message, unit: Unit, now: datetime) -> UsageKey:
+    """What the usage of a message counts into today."""
+    day = now.date().isoformat()
+    return UsageKey(day, message.channel, message.message_type, unit, message.tier, message.market)
 
 
 def state_now(scene: Scene, channel: Channel, book: PriceBook, now: datetime) -> ChannelState:

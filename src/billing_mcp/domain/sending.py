@@ -8,11 +8,12 @@ from datetime import datetime
 from typing import Literal, cast
 
 from billing_mcp.domain import holds
-from billing_mcp.domain.booking import Booking, MessageDecision, Scene, Usage, named, state_now
+from billing_mcp.domain.booking import Booking, MessageDecision, Scene, Usage, named, state_now, usage_key
 from billing_mcp.domain.conversations import MOMENT, Place, expected, state_before
 from billing_mcp.domain.errors import Refused
 from billing_mcp.domain.events import Event
 from billing_mcp.domain.holds import PlaceHold
+from billing_mcp.domain.ledger import LedgerTransaction
 from billing_mcp.domain.messages import (
     ACCEPTED_EVENT,
     HOLD_LIFE,
@@ -22,7 +23,7 @@ from billing_mcp.domain.messages import (
     ResumeMessage,
     SendMessage,
 )
-from billing_mcp.domain.pricing import PriceBook, PriceVersion, Unit, graduated_micros
+from billing_mcp.domain.pricing import PriceVersion, Unit, graduated_micros
 from billing_mcp.domain.rating import EmailFacts, Facts, RcsFacts, SmsFacts, rate
 from billing_mcp.domain.tiers import Standing, standing
 
@@ -92,7 +93,7 @@ def send(scene: Scene, action: SendMessage, *, now: datetime) -> MessageDecision
             field="campaign_id",
             hint="Resume it, or send the message outside of it.",
         )
-    return _accept(scene, action.book, quote(scene, action, now=now).message, now)
+    return _accept(scene, quote(scene, action, now=now).message, now)
 
 
 def pause(scene: Scene, action: PauseMessage, *, now: datetime) -> MessageDecision:
@@ -125,7 +126,7 @@ def resume(scene: Scene, action: ResumeMessage, *, now: datetime) -> MessageDeci
         campaign_id=message.campaign_id,
     )
     terms = quote(scene, again, now=now).message
-    return _accept(scene, action.book, replace(terms, created_at=message.created_at), now)
+    return _accept(scene, replace(terms, created_at=message.created_at), now)
 
 
 def facts_of(message: Message) -> Facts:
@@ -155,24 +156,35 @@ def _told(facts: Facts) -> Mapping[str, str | int]:
     return told | {"suggestions": " ".join(facts.suggestions)} if facts.suggestions else told
 
 
-def _accept(scene: Scene, book: PriceBook, message: Message, now: datetime) -> MessageDecision:
-    booking = Booking(scene, book, now)
+def _accept(scene: Scene, message: Message, now: datetime) -> MessageDecision:
+    """Hold what a new message was quoted at, and let it leave."""
     if scene.status != "active":
         raise holds.not_active(scene.status)
+    wallet, hold = scene.wallet, None
+    transactions: tuple[LedgerTransaction, ...] = ()
     held = message.amount_micros + message.mau_micros
     if held:
-        placed = booking.place(PlaceHold(held, message.message_id, now + HOLD_LIFE))
-        message = replace(message, hold_id=placed.hold_id, hold_micros=held)
-    booking.changed[message.message_id] = message
-    booking.add(message.unit, message, Usage(accepted=len(message.recipients)))
+        placed = holds.place(wallet, scene.status, PlaceHold(held, message.message_id, now + HOLD_LIFE), now=now)
+        wallet, transactions, hold = placed.wallet, placed.transactions, placed.hold
+        # Nobody has seen the message yet, and a copy of it costs as much as all its rules.
+        object.__setattr__(message, "hold_id", hold.hold_id if hold else None)
+        object.__setattr__(message, "hold_micros", held)
     payload = {
-        "message_id": message.message_id,
-        "channel": message.channel,
         "campaign_id": message.campaign_id,
+        "channel": message.channel,
+        "message_id": message.message_id,
         "reference": message.reference,
     }
-    booking.events.append(Event(message.account_id, ACCEPTED_EVENT, payload, event_id=message.message_id))
-    return booking.decision(message)
+    return MessageDecision(
+        wallet=wallet,
+        status=scene.status,
+        transactions=transactions,
+        message=message,
+        hold=hold,
+        messages=(message,),
+        usage=((usage_key(message, message.unit, now), Usage(accepted=len(message.recipients))),),
+        events=(Event(message.account_id, ACCEPTED_EVENT, payload, event_id=message.message_id),),
+    )
 
 
 def _forms_conversations(version: PriceVersion, facts: Facts, market: str) -> bool:

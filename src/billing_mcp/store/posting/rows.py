@@ -15,6 +15,8 @@ from billing_mcp.domain.instructions import IdempotencyKey, Receipt
 from billing_mcp.domain.ledger import LedgerTransaction, Wallet, line_items_to_json
 from billing_mcp.store.posting.sql import Row
 
+_encode = json.JSONEncoder(sort_keys=True).encode
+
 
 def transaction_row(t: LedgerTransaction) -> Row:
     """The row of a ledger transaction."""
@@ -96,7 +98,7 @@ def changed_wallet_row(wallet: Wallet, read_seq: int) -> Row:
 
 def event_row(event: Event, now: datetime) -> Row:
     """The row of an event in the outbox."""
-    payload = json.dumps(dict(event.payload), sort_keys=True)
+    payload = _encode(dict(event.payload))
     created_us = to_epoch_us(now)
     event_id = event.event_id or new_id(now)
     return (event.account_id, event_id, event.event, payload, created_us, "waiting", created_us, 0, *[None] * 4)

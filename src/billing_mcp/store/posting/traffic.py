@@ -97,26 +97,18 @@ class Traffic:
         message = None if place is None else self.messages.get(place)
         thread = self._thread(instruction)
         events = tuple(self._threads.get((account_id, thread), {}).values()) if thread else ()
-        channel = _channel(instruction, message)
         campaign = _campaign(instruction)
-        others = {each.event_id: self.messages.get((account_id, each.event_id)) for each in events if each.outbound}
-        for each in events:
-            if each.after.alone_id is not None:
-                others[each.after.alone_id] = self.messages.get((account_id, each.after.alone_id))
-        known = {name: each for name, each in others.items() if each is not None}
-        month = month_of(now.date())
-        recipients = {*_recipients(action), *(message.recipients if message else ())}
-        recipients.update(r for each in known.values() for r in each.recipients)
+        others = self._messages_in(account_id, events)
         scene = Scene(
             wallet=wallet,
             status=status,
-            state=self._states.get((account_id, channel)),
+            state=self._states.get((account_id, _channel(instruction, message))),
             plan_tiers=self._plan_tiers(instruction),
-            active=frozenset(r for r in recipients if (account_id, month, channel, r) in self._active),
+            active=self._active_of(instruction, message, others),
             message=message,
             hold=holds.get((account_id, message.hold_id)) if message and message.hold_id else None,
             thread=events,
-            others=known,
+            others=others,
             campaign=self._campaigns.get((account_id, campaign)) if campaign else None,
         )
         return decide_message(scene, action, now=now)
@@ -202,16 +194,12 @@ class Traffic:
             if not priced:
                 continue
             month = month_of(each.now.date())
-            place = _message(each)
+            place, thread = _message(each), self._thread(each)
             message = None if place is None else self.messages.get(place)
-            found = [(_channel(each, message), r) for r in _recipients(each.action)]
-            found += [(message.channel, r) for r in message.recipients] if message else []
-            thread = self._thread(each)
-            for event in self._threads.get((each.account_id, thread), {}).values() if thread else ():
-                other = self.messages.get((each.account_id, event.event_id))
-                found += [(other.channel, r) for r in other.recipients] if other else []
-                alone = self.messages.get((each.account_id, event.after.alone_id or ""))
-                found += [(alone.channel, r) for r in alone.recipients] if alone else []
+            events = self._threads.get((each.account_id, thread), {}).values() if thread else ()
+            named = [message, *self._messages_in(each.account_id, events).values()]
+            found = [(m.channel, r) for m in named if m is not None for r in m.recipients]
+            found += [(_channel(each, message), r) for r in _recipients(each.action)]
             asked.update((each.account_id, month, channel, r) for channel, r in found if channel in priced)
         if asked:
             for account_id, month, channel, recipient, _ in (yield words.asked(sql.ACTIVE_ASKED, sorted(asked))):
@@ -224,6 +212,28 @@ class Traffic:
         place = _message(instruction)
         message = None if place is None else self.messages.get(place)
         return None if message is None else message.thread
+
+    def _messages_in(self, account_id: str, events: Iterable[ThreadEvent]) -> dict[str, Message]:
+        """The messages of a thread: those that were delivered, and those that stood alone before."""
+        found: dict[str, Message] = {}
+        for event in events:
+            for message_id in (event.event_id if event.outbound else None, event.after.alone_id):
+                message = self.messages.get((account_id, message_id)) if message_id else None
+                if message is not None:
+                    found[message.message_id] = message
+        return found
+
+    def _active_of(
+        self, instruction: Instruction, message: Message | None, others: dict[str, Message]
+    ) -> frozenset[str]:
+        """Those of the recipients at hand who were active in this month already."""
+        if not self._active:
+            return frozenset()
+        account_id, month = instruction.account_id, month_of(instruction.now.date())
+        channel = _channel(instruction, message)
+        recipients = {*_recipients(instruction.action), *(message.recipients if message else ())}
+        recipients.update(r for each in others.values() for r in each.recipients)
+        return frozenset(r for r in recipients if (account_id, month, channel, r) in self._active)
 
     def _plan_tiers(self, instruction: Instruction) -> dict[Channel, int]:
         """What the plan of the account grants, as of the day of the instruction."""
