@@ -148,6 +148,13 @@ def test_a_late_answer_is_put_in_its_place_and_what_follows_is_judged_again() ->
     assert judged(base, [*before[1:], wrote(1)])[1] == {"a": "a2p_conversation", "b": "covered", "c": "covered"}
 
 
+def test_a_message_heard_of_late_takes_the_conversation_from_the_one_before_it() -> None:
+    told, first = judged(ThreadState(), [delivered("a", 0), wrote(2)])
+    assert first == {"a": "a2p_conversation"}
+    again = judged(state_before(told, after(1)), [delivered("b", 1), *told[1:]])[1]
+    assert again == {"a": "alone", "b": "a2p_conversation"}
+
+
 def test_the_state_before_a_moment_leaves_out_what_happened_at_it() -> None:
     told, _ = judged(ThreadState(), [delivered("a", 0), wrote(1)])
     assert state_before(told, after(0)) == ThreadState()
