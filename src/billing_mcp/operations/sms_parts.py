@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 
-from smsutil import gsm_split, unicode_split  # type: ignore[import-untyped]
-from smsutil.codecs import GSM_BASIC_CHARSET, GSM_EXT_CHARSET  # type: ignore[import-untyped]
+from smsutil import gsm_split, unicode_split
+from smsutil.codecs import GSM_BASIC_CHARSET, GSM_EXT_CHARSET
 
 from billing_mcp.domain.errors import InvalidArgument
 from billing_mcp.domain.rating import SmsFacts
