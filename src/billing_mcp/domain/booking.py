@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import cast
+from typing import NamedTuple, cast
 
 from billing_mcp.domain import holds
 from billing_mcp.domain.conversations import Place, ThreadEvent, judged, state_before
@@ -35,8 +35,7 @@ MESSAGE, ACTIVE_USER = "message", "active_user"
 """The `source` of a line that charges a message, or a user who was active in a month."""
 
 
-@dataclass(frozen=True, slots=True)
-class UsageKey:
+class UsageKey(NamedTuple):
     """What usage is added up by. The day is UTC."""
 
     day: str
@@ -47,8 +46,7 @@ class UsageKey:
     market: str
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """How much: messages by recipient, units that were charged, and what they cost. Less than none is taken back."""
 
     accepted: int = 0
@@ -89,8 +87,7 @@ class Scene:
     campaign: CampaignStatus | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MessageDecision:
+class MessageDecision(NamedTuple):
     """What an action makes of it all, to be stored."""
 
     wallet: Wallet
@@ -193,8 +190,7 @@ class Booking:
             self._book_difference(message, due, was_unit, -was_quantity, -was_micros)
             was_quantity = was_micros = 0
         self._book_difference(message, due, due.unit, due.quantity - was_quantity, due.amount_micros - was_micros)
-        settled = replace(
-            message,
+        settled = message._replace(
             place=place,
             charged_unit=due.unit,
             charged_quantity=due.quantity,

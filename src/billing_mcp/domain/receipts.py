@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from billing_mcp.domain.booking import Booking, MessageDecision, Scene, named
@@ -82,7 +81,7 @@ def _with_receipt(message: Message, action: ReportDelivery) -> Message:
         delivered_at = action.occurred_at
     if message.channel == "sms" and segments is None and action.status == "delivered":
         segments = action.segments
-    return replace(message, outcomes=together, status=status, delivered_at=delivered_at, segments=segments)
+    return message._replace(outcomes=together, status=status, delivered_at=delivered_at, segments=segments)
 
 
 def _addressed(message: Message, action: ReportDelivery) -> Iterable[int]:

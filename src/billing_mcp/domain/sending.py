@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 from billing_mcp.domain import holds
 from billing_mcp.domain.booking import Booking, MessageDecision, Scene, Usage, named, state_now, usage_key
@@ -23,8 +23,8 @@ from billing_mcp.domain.messages import (
     ResumeMessage,
     SendMessage,
 )
-from billing_mcp.domain.pricing import PriceVersion, Unit, graduated_micros
-from billing_mcp.domain.rating import EmailFacts, Facts, RcsFacts, SmsFacts, rate
+from billing_mcp.domain.pricing import PriceVersion, graduated_micros
+from billing_mcp.domain.rating import EmailFacts, Facts, Rated, RcsFacts, SmsFacts, rate
 from billing_mcp.domain.tiers import Standing, standing
 
 
@@ -39,49 +39,8 @@ class Quote:
 
 def quote(scene: Scene, action: SendMessage, *, now: datetime) -> Quote:
     """What a message would be accepted at: the same rules that accept it. Raises InvalidArgument, `not_priced`."""
-    book, facts = action.book, action.facts
-    version = book.version_on(now.date())
-    state = state_now(scene, facts.channel, book, now)
-    stands = standing(state, scene.plan_tiers.get(facts.channel), book.tiers[facts.channel])
-    rated = rate(version, facts, market=action.market, tier=stands.tier)
-    thread = action.thread if _forms_conversations(version, facts, action.market) else None
-    place: Place = "alone" if thread is None else expected(state_before(scene.thread, now + MOMENT), now)
-    bands = version.bands(facts.channel, action.market)
-    is_new = place != "covered" and _is_new(scene, action.recipients)
-    mau = graduated_micros(bands, state.active_users + 1) if is_new else 0
-
-    def conversation(unit: Unit) -> int | None:
-        return None if thread is None else version.price_micros(facts.channel, unit, action.market, stands.tier)
-
-    message = Message(
-        account_id=scene.wallet.account_id,
-        message_id=action.message_id,
-        campaign_id=action.campaign_id,
-        reference=action.reference,
-        channel=facts.channel,
-        message_type=facts.message_type,
-        sender=action.sender,
-        market=action.market,
-        thread=thread,
-        facts=_told(facts),
-        recipients=action.recipients,
-        catalog_version=version.version,
-        tier=book.tiers[facts.channel][stands.tier].name,
-        rule_id=rated.rule_id,
-        unit=rated.unit,
-        quantity=rated.quantity,
-        unit_price_micros=rated.unit_price_micros,
-        a2p_micros=conversation("a2p_conversation"),
-        p2a_micros=conversation("p2a_conversation"),
-        expected=place,
-        mau_micros=mau,
-        hold_id=None,
-        hold_micros=0,
-        created_at=now,
-        status="accepted",
-        outcomes=WAITING * len(action.recipients),
-    )
-    return Quote(message, rated.why, stands)
+    terms = _terms(scene, action, now)
+    return Quote(_message(scene, action, terms, now, hold_id=None), terms.rated.why, terms.standing)
 
 
 def send(scene: Scene, action: SendMessage, *, now: datetime) -> MessageDecision:
@@ -93,7 +52,76 @@ def send(scene: Scene, action: SendMessage, *, now: datetime) -> MessageDecision
             field="campaign_id",
             hint="Resume it, or send the message outside of it.",
         )
-    return _accept(scene, quote(scene, action, now=now).message, now)
+    return _accept(scene, action, now, created_at=now)
+
+
+class _Terms(NamedTuple):
+    """What a message is accepted at."""
+
+    version: PriceVersion
+    standing: Standing
+    rated: Rated
+    thread: str | None
+    place: Place
+    a2p_micros: int | None
+    p2a_micros: int | None
+    mau_micros: int
+
+    @property
+    def amount_micros(self) -> int:
+        """What is held: its price, and that of its recipient as an active user."""
+        prices = {"alone": self.rated.amount_micros, "p2a_conversation": self.p2a_micros or 0}
+        return prices.get(self.place, 0) + self.mau_micros
+
+
+def _terms(scene: Scene, action: SendMessage, now: datetime) -> _Terms:
+    book, facts = action.book, action.facts
+    version = book.version_on(now.date())
+    state = state_now(scene, facts.channel, book, now)
+    stands = standing(state, scene.plan_tiers.get(facts.channel), book.tiers[facts.channel])
+    rated = rate(version, facts, market=action.market, tier=stands.tier)
+    bands = version.bands(facts.channel, action.market)
+    thread = action.thread if _forms_conversations(version, facts, action.market) else None
+    place: Place = "alone"
+    a2p = p2a = None
+    if thread is not None:
+        place = expected(state_before(scene.thread, now + MOMENT), now)
+        a2p = version.price_micros("rcs", "a2p_conversation", action.market, stands.tier)
+        p2a = version.price_micros("rcs", "p2a_conversation", action.market, stands.tier)
+    is_new = bands and place != "covered" and _is_new(scene, action.recipients)
+    mau = graduated_micros(bands, state.active_users + 1) if is_new else 0
+    return _Terms(version, stands, rated, thread, place, a2p, p2a, mau)
+
+
+def _message(scene: Scene, action: SendMessage, terms: _Terms, now: datetime, *, hold_id: str | None) -> Message:
+    facts, rated = action.facts, terms.rated
+    return Message(
+        account_id=scene.wallet.account_id,
+        message_id=action.message_id,
+        campaign_id=action.campaign_id,
+        reference=action.reference,
+        channel=facts.channel,
+        message_type=facts.message_type,
+        sender=action.sender,
+        market=action.market,
+        thread=terms.thread,
+        facts=_told(facts),
+        recipients=action.recipients,
+        catalog_version=terms.version.version,
+        tier=action.book.tiers[facts.channel][terms.standing.tier].name,
+        rule_id=rated.rule_id,
+        unit=rated.unit,
+        quantity=rated.quantity,
+        unit_price_micros=rated.unit_price_micros,
+        a2p_micros=terms.a2p_micros,
+        p2a_micros=terms.p2a_micros,
+        expected=terms.place,
+        mau_micros=terms.mau_micros,
+        hold_id=hold_id,
+        created_at=now,
+        status="accepted",
+        outcomes=WAITING * len(action.recipients),
+    )
 
 
 def pause(scene: Scene, action: PauseMessage, *, now: datetime) -> MessageDecision:
@@ -103,7 +131,7 @@ def pause(scene: Scene, action: PauseMessage, *, now: datetime) -> MessageDecisi
     if message.status != "accepted" or WAITING * len(message.outcomes) != message.outcomes:
         return booking.decision(message)
     booking.release(scene.hold, "released")
-    paused = replace(message, status="paused", hold_id=None, hold_micros=0)
+    paused = message._replace(status="paused", hold_id=None)
     booking.changed[message.message_id] = paused
     booking.add(paused.unit, paused, Usage(accepted=-len(paused.recipients)))
     return booking.decision(paused)
@@ -125,8 +153,7 @@ def resume(scene: Scene, action: ResumeMessage, *, now: datetime) -> MessageDeci
         reference=message.reference,
         campaign_id=message.campaign_id,
     )
-    terms = quote(scene, again, now=now).message
-    return _accept(scene, replace(terms, created_at=message.created_at), now)
+    return _accept(scene, again, now, created_at=message.created_at)
 
 
 def facts_of(message: Message) -> Facts:
@@ -156,19 +183,17 @@ def _told(facts: Facts) -> Mapping[str, str | int]:
     return told | {"suggestions": " ".join(facts.suggestions)} if facts.suggestions else told
 
 
-def _accept(scene: Scene, message: Message, now: datetime) -> MessageDecision:
-    """Hold what a new message was quoted at, and let it leave."""
+def _accept(scene: Scene, action: SendMessage, now: datetime, *, created_at: datetime) -> MessageDecision:
+    """Hold what a message costs now, and let it leave."""
     if scene.status != "active":
         raise holds.not_active(scene.status)
-    wallet, hold = scene.wallet, None
+    terms = _terms(scene, action, now)
+    wallet, hold, held = scene.wallet, None, terms.amount_micros
     transactions: tuple[LedgerTransaction, ...] = ()
-    held = message.amount_micros + message.mau_micros
     if held:
-        placed = holds.place(wallet, scene.status, PlaceHold(held, message.message_id, now + HOLD_LIFE), now=now)
+        placed = holds.place(wallet, scene.status, PlaceHold(held, action.message_id, now + HOLD_LIFE), now=now)
         wallet, transactions, hold = placed.wallet, placed.transactions, placed.hold
-        # Nobody has seen the message yet, and a copy of it costs as much as all its rules.
-        object.__setattr__(message, "hold_id", hold.hold_id if hold else None)
-        object.__setattr__(message, "hold_micros", held)
+    message = _message(scene, action, terms, created_at, hold_id=hold.hold_id if hold else None)
     payload = {
         "campaign_id": message.campaign_id,
         "channel": message.channel,

@@ -187,7 +187,6 @@ class MessageRow(SQLModel, table=True):
     expected: str
     mau_micros: int = Field(sa_column=_big())
     hold_id: str | None
-    hold_micros: int = Field(sa_column=_big())
     created_at_us: int = Field(sa_column=_big())
     status: str
     outcomes: str = Field(sa_column=_text())

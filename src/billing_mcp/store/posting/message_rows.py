@@ -6,6 +6,8 @@ import json
 from datetime import datetime
 from typing import Any, cast
 
+import msgspec
+
 from billing_mcp.domain.booking import ActiveUser, Usage, UsageKey
 from billing_mcp.domain.clock import from_epoch_us, to_epoch_us
 from billing_mcp.domain.conversations import ThreadEvent, ThreadState
@@ -13,7 +15,7 @@ from billing_mcp.domain.messages import Message
 from billing_mcp.domain.tiers import ChannelState
 from billing_mcp.store.posting.sql import Row
 
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+_encode = msgspec.json.Encoder(order="sorted").encode
 
 
 def message_row(m: Message) -> Row:
@@ -28,7 +30,7 @@ def message_row(m: Message) -> Row:
         m.sender,
         m.market,
         m.thread,
-        _encode(dict(m.facts)) if m.facts else "{}",
+        _encode(m.facts).decode() if m.facts else "{}",
         " ".join(m.recipients),
         m.catalog_version,
         m.tier,
@@ -41,7 +43,6 @@ def message_row(m: Message) -> Row:
         m.expected,
         m.mau_micros,
         m.hold_id,
-        m.hold_micros,
         to_epoch_us(m.created_at),
         m.status,
         m.outcomes,
@@ -59,7 +60,7 @@ def message_of(row: Any) -> Message:
     (
         account_id, message_id, campaign_id, reference, channel, message_type, sender, market, thread, facts,
         recipients, catalog_version, tier, rule_id, unit, quantity, unit_price, a2p, p2a, expected, mau, hold_id,
-        hold_micros, created_us, status, outcomes, delivered_us, segments, place, charged_unit, charged_quantity,
+        created_us, status, outcomes, delivered_us, segments, place, charged_unit, charged_quantity,
         charged_micros,
     ) = row  # fmt: skip
     return Message(
@@ -85,7 +86,6 @@ def message_of(row: Any) -> Message:
         expected=expected,
         mau_micros=mau,
         hold_id=hold_id,
-        hold_micros=hold_micros,
         created_at=from_epoch_us(created_us),
         status=status,
         outcomes=outcomes,
@@ -149,8 +149,7 @@ def state_of(row: Any) -> ChannelState:
 
 def usage_row(account_id: str, key: UsageKey, usage: Usage) -> Row:
     """The row of what was used."""
-    by = (key.day, key.channel, key.message_type, key.unit, key.tier, key.market)
-    return (account_id, *by, usage.accepted, usage.delivered, usage.failed, usage.quantity, usage.amount_micros)
+    return (account_id, *key, *usage)
 
 
 def usage_of(row: Any) -> tuple[UsageKey, Usage]:

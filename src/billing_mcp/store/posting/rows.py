@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from json.encoder import encode_basestring_ascii
 
+import msgspec
+
 from billing_mcp.domain.clock import from_epoch_us, to_epoch_us
 from billing_mcp.domain.events import Event
 from billing_mcp.domain.holds import Hold
@@ -15,7 +17,7 @@ from billing_mcp.domain.instructions import IdempotencyKey, Receipt
 from billing_mcp.domain.ledger import LedgerTransaction, Wallet, line_items_to_json
 from billing_mcp.store.posting.sql import Row
 
-_encode = json.JSONEncoder(sort_keys=True).encode
+_encode = msgspec.json.Encoder(order="sorted").encode
 
 
 def transaction_row(t: LedgerTransaction) -> Row:
@@ -98,7 +100,7 @@ def changed_wallet_row(wallet: Wallet, read_seq: int) -> Row:
 
 def event_row(event: Event, now: datetime) -> Row:
     """The row of an event in the outbox."""
-    payload = _encode(dict(event.payload))
+    payload = _encode(event.payload).decode()
     created_us = to_epoch_us(now)
     event_id = event.event_id or new_id(now)
     return (event.account_id, event_id, event.event, payload, created_us, "waiting", created_us, 0, *[None] * 4)

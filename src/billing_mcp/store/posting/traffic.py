@@ -247,8 +247,7 @@ class Traffic:
 
     def _add(self, account_id: str, key: UsageKey, usage: Usage) -> None:
         counts = self._usage.setdefault((account_id, key), [0, 0, 0, 0, 0])
-        more = (usage.accepted, usage.delivered, usage.failed, usage.quantity, usage.amount_micros)
-        for place, each in enumerate(more):
+        for place, each in enumerate(usage):
             counts[place] += each
 
     def _note_active(self, account_id: str, user: ActiveUser) -> None:

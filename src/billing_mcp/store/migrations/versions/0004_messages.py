@@ -59,7 +59,6 @@ def _create_messages() -> None:
         _text("expected"),
         _number("mau_micros"),
         _text("hold_id", nullable=True),
-        _number("hold_micros"),
         _number("created_at_us"),
         _text("status"),
         sa.Column("outcomes", sa.Text(), nullable=False),
