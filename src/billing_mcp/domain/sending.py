@@ -194,12 +194,8 @@ def _accept(scene: Scene, action: SendMessage, now: datetime, *, created_at: dat
         placed = holds.place(wallet, scene.status, PlaceHold(held, action.message_id, now + HOLD_LIFE), now=now)
         wallet, transactions, hold = placed.wallet, placed.transactions, placed.hold
     message = _message(scene, action, terms, created_at, hold_id=hold.hold_id if hold else None)
-    payload = {
-        "campaign_id": message.campaign_id,
-        "channel": message.channel,
-        "message_id": message.message_id,
-        "reference": message.reference,
-    }
+    named = {"campaign_id": message.campaign_id, "channel": message.channel, "reference": message.reference}
+    payload = {name: each for name, each in named.items() if each}
     return MessageDecision(
         wallet=wallet,
         status=scene.status,

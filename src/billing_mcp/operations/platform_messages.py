@@ -103,7 +103,9 @@ class PlatformMessages:
         if not idempotency_key:
             return _instruction(account_id, action, now)
         text = hashes.content(draft.text) if draft.text is not None else None
-        asked = ("message", *recipients, facts, text, draft.market, draft.sender, draft.reference, draft.campaign_id)
+        said = (draft.channel, draft.type, text, draft.segments, draft.text_bytes, *draft.suggestions)
+        who = (draft.market, draft.sender, draft.conversational, draft.reference, draft.campaign_id)
+        asked = ("message", *said, *who, *recipients)
         key = posting_key(idempotency_key, asked, principal_id)
         return Instruction(_checked_id(account_id, "account_id"), action, now, key)
 
@@ -253,4 +255,5 @@ def _checked_id(given: str, field: str) -> str:
 
 def describe(work: Work) -> dict[str, object]:
     """A message that is to leave, as it is shown to whoever took it."""
-    return {"account_id": work.account_id, **work.payload, "lease": work.lease, "leased_until": iso(work.due_at)}
+    named = {"account_id": work.account_id, "message_id": work.event_id, "campaign_id": None, "reference": ""}
+    return {**named, **work.payload, "lease": work.lease, "leased_until": iso(work.due_at)}

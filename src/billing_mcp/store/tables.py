@@ -26,6 +26,11 @@ def _only(status: str) -> dict[str, Any]:
     return {"sqlite_where": only, "postgresql_where": only}
 
 
+_ONCE: dict[str, Any] = {
+    f"{dialect}_where": text("status = 'waiting' AND only_once IS NOT NULL") for dialect in ("sqlite", "postgresql")
+}
+
+
 class AccountRow(SQLModel, table=True):
     """A customer account."""
 
@@ -383,7 +388,7 @@ class OutboxRow(SQLModel, table=True):
     __table_args__ = (
         Index("ix_outbox_due", "event", "due_at_us", **_only("waiting")),
         Index("ix_outbox_dead", "event", "ended_at_us", **_only("dead")),
-        Index("ix_outbox_only_once", "account_id", "only_once", unique=True, **_only("waiting")),
+        Index("ix_outbox_only_once", "account_id", "only_once", unique=True, **_ONCE),
     )
     account_id: str = Field(primary_key=True, foreign_key="accounts.account_id")
     event_id: str = Field(primary_key=True)

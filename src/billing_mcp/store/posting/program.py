@@ -129,9 +129,6 @@ class _Plan:
                 if message_id is not None:
                     told[account_id, key_hash] = (account_id, message_id)
         named = yield from self._traffic.read(words, instructions, told.values())
-        for key, place in told.items():
-            request_hash, receipt = self._keys[key]
-            self._keys[key] = (request_hash, replace(receipt, message=self._traffic.messages.get(place)))
         named |= {
             (each.account_id, each.action.hold_id)
             for each in instructions
@@ -141,6 +138,11 @@ class _Plan:
             for row in (yield words.asked(sql.HOLDS_ASKED, sorted(named))):
                 hold = hold_of(row)
                 self._holds[hold.account_id, hold.hold_id] = hold
+        for key, place in told.items():
+            request_hash, receipt = self._keys[key]
+            message = self._traffic.messages[place]
+            held = self._holds.get((place[0], message.hold_id)) if message.hold_id else None
+            self._keys[key] = (request_hash, replace(receipt, message=message, hold=held))
 
     def take(self, instruction: Instruction) -> Done:
         """Decide one instruction on what the ones before have left. Raises BillingError."""
@@ -220,7 +222,8 @@ class _Plan:
             self._holds[name] = hold
         if instruction.key is not None:
             self._keys[instruction.account_id, instruction.key.key_hash] = (instruction.key.request_hash, receipt)
-            self._new_keys.append(key_row(instruction.key, instruction.now, receipt, row))
+            kept = None if receipt.message else row  # a message names its hold
+            self._new_keys.append(key_row(instruction.key, instruction.now, receipt, kept))
         if isinstance(decision, MessageDecision):
             self._traffic.note(instruction.account_id, decision)
             self._events.extend(event_row(event, instruction.now) for event in decision.events)

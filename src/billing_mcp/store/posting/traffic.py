@@ -40,6 +40,7 @@ from billing_mcp.store.posting.message_rows import (
 from billing_mcp.store.posting.sql import NewRows, Read, Row, Upsert, Words
 
 MESSAGE_ACTIONS = (SendMessage, ReportDelivery, ReportInbound, PauseMessage, ResumeMessage)
+_NONE: dict[Any, Any] = {}
 _Place = tuple[str, str]
 """An account, and what is named within it."""
 
@@ -71,18 +72,21 @@ class Traffic:
         if not of_messages:
             return set()
         accounts = [(account_id,) for account_id in sorted({each.account_id for each in of_messages})]
+        books = {id(book): book for each in of_messages if (book := _book(each)) is not None}.values()
+        campaigns = {(each.account_id, campaign) for each in of_messages if (campaign := _campaign(each))}
         for row in (yield words.asked(sql.STATES_ASKED, accounts)):
             state = state_of(row)
             self._states[state.account_id, state.channel] = state
-        if any(book is not None and book.plan_tiers for each in of_messages for book in [_book(each)]):
+        if any(book.plan_tiers for book in books):
             for account_id, starts_on, plan_id in (yield words.asked(sql.PHASES_ASKED, accounts)):
                 self._phases.setdefault(account_id, []).append((starts_on, plan_id))
-        campaigns = {(each.account_id, campaign) for each in of_messages if (campaign := _campaign(each))}
         if campaigns:
             for account_id, campaign_id, _, status, *_ in (yield words.asked(sql.CAMPAIGNS_ASKED, sorted(campaigns))):
                 self._campaigns[account_id, campaign_id] = status
         yield from self._read_threads(words, of_messages)
-        yield from self._read_active(words, of_messages)
+        priced = {channel for book in books for version in book.versions for channel in version.active_users}
+        if priced:
+            yield from self._read_active(words, of_messages, priced)
         held = [self.messages[place] for place in named if place in self.messages]
         return {(each.account_id, each.hold_id) for each in held if each.hold_id is not None}
 
@@ -93,25 +97,44 @@ class Traffic:
         action, account_id, now = instruction.action, instruction.account_id, instruction.now
         if not isinstance(action, MESSAGE_ACTIONS):
             raise TypeError("only what is asked of messages is decided here")
+        if isinstance(action, SendMessage):
+            return decide_message(self._before_sending(instruction, action, wallet, status), action, now=now)
         place = _message(instruction)
         message = None if place is None else self.messages.get(place)
         thread = self._thread(instruction)
         events = tuple(self._threads.get((account_id, thread), {}).values()) if thread else ()
-        campaign = _campaign(instruction)
         others = self._messages_in(account_id, events)
+        channel = "rcs" if message is None else message.channel
+        recipients = {r for each in (message, *others.values()) if each is not None for r in each.recipients}
         scene = Scene(
             wallet=wallet,
             status=status,
-            state=self._states.get((account_id, _channel(instruction, message))),
+            state=self._states.get((account_id, channel)),
             plan_tiers=self._plan_tiers(instruction),
-            active=self._active_of(instruction, message, others),
+            active=self._active_of(instruction, channel, recipients),
             message=message,
             hold=holds.get((account_id, message.hold_id)) if message and message.hold_id else None,
             thread=events,
             others=others,
-            campaign=self._campaigns.get((account_id, campaign)) if campaign else None,
         )
         return decide_message(scene, action, now=now)
+
+    def _before_sending(
+        self, instruction: Instruction, action: SendMessage, wallet: Wallet, status: AccountStatus
+    ) -> Scene:
+        """What is known before a message is accepted, with no more steps than it needs: they are many."""
+        account_id, channel, thread = instruction.account_id, action.facts.channel, action.thread
+        events = tuple(self._threads.get((account_id, thread), {}).values()) if thread else ()
+        return Scene(
+            wallet=wallet,
+            status=status,
+            state=self._states.get((account_id, channel)),
+            plan_tiers=self._plan_tiers(instruction) if self._phases else _NONE,
+            active=self._active_of(instruction, channel, action.recipients) if self._active else frozenset(),
+            thread=events,
+            others=_NONE,
+            campaign=self._campaigns.get((account_id, action.campaign_id)) if action.campaign_id else None,
+        )
 
     def note(self, account_id: str, decision: MessageDecision) -> None:
         """The rows of what was decided."""
@@ -185,22 +208,24 @@ class Traffic:
                 named.add((account_id, event.after.alone_id))
         yield from self._read_messages(words, named)
 
-    def _read_active(self, words: Words, instructions: Sequence[Instruction]) -> Generator[Read, Any, None]:
-        """Which recipients were active in their month already, where that is priced."""
+    def _read_active(
+        self, words: Words, instructions: Sequence[Instruction], priced: set[Channel]
+    ) -> Generator[Read, Any, None]:
+        """Which recipients were active in their month already, on channels where that is priced."""
         asked: set[tuple[str, int, str, str]] = set()
         for each in instructions:
-            book = _book(each)
-            priced = book.version_on(each.now.date()).active_users if book and _is_priced(book, each.now) else {}
-            if not priced:
+            action, month = each.action, month_of(each.now.date())
+            if isinstance(action, SendMessage):
+                channel = action.facts.channel
+                if channel in priced:
+                    asked.update((each.account_id, month, channel, r) for r in action.recipients)
                 continue
-            month = month_of(each.now.date())
             place, thread = _message(each), self._thread(each)
             message = None if place is None else self.messages.get(place)
             events = self._threads.get((each.account_id, thread), {}).values() if thread else ()
             named = [message, *self._messages_in(each.account_id, events).values()]
-            found = [(m.channel, r) for m in named if m is not None for r in m.recipients]
-            found += [(_channel(each, message), r) for r in _recipients(each.action)]
-            asked.update((each.account_id, month, channel, r) for channel, r in found if channel in priced)
+            found = [(m.channel, r) for m in named if m is not None and m.channel in priced for r in m.recipients]
+            asked.update((each.account_id, month, channel, r) for channel, r in found)
         if asked:
             for account_id, month, channel, recipient, _ in (yield words.asked(sql.ACTIVE_ASKED, sorted(asked))):
                 self._active.add((account_id, month, channel, recipient))
@@ -223,16 +248,9 @@ class Traffic:
                     found[message.message_id] = message
         return found
 
-    def _active_of(
-        self, instruction: Instruction, message: Message | None, others: dict[str, Message]
-    ) -> frozenset[str]:
-        """Those of the recipients at hand who were active in this month already."""
-        if not self._active:
-            return frozenset()
+    def _active_of(self, instruction: Instruction, channel: Channel, recipients: Iterable[str]) -> frozenset[str]:
+        """Those of the recipients who were active in this month already."""
         account_id, month = instruction.account_id, month_of(instruction.now.date())
-        channel = _channel(instruction, message)
-        recipients = {*_recipients(instruction.action), *(message.recipients if message else ())}
-        recipients.update(r for each in others.values() for r in each.recipients)
         return frozenset(r for r in recipients if (account_id, month, channel, r) in self._active)
 
     def _plan_tiers(self, instruction: Instruction) -> dict[Channel, int]:
@@ -273,17 +291,6 @@ def _campaign(instruction: Instruction) -> str | None:
     return action.campaign_id if isinstance(action, SendMessage) else None
 
 
-def _channel(instruction: Instruction, message: Message | None) -> Channel:
-    action = instruction.action
-    if isinstance(action, SendMessage):
-        return action.facts.channel
-    return message.channel if message is not None else "rcs"
-
-
-def _recipients(action: object) -> tuple[str, ...]:
-    return action.recipients if isinstance(action, SendMessage) else ()
-
-
 def _matters_from(instruction: Instruction) -> datetime:
     """The earliest moment that an instruction can put into its thread."""
     action = instruction.action
@@ -291,11 +298,6 @@ def _matters_from(instruction: Instruction) -> datetime:
         started = action.conversation[1] if action.conversation else action.occurred_at
         return min(action.occurred_at, started) - MOMENT
     return action.occurred_at if isinstance(action, ReportInbound) else instruction.now
-
-
-def _is_priced(book: PriceBook, now: datetime) -> bool:
-    """Whether there are prices on that day: a message of another day is refused by itself."""
-    return book.versions[0].valid_from <= now.date()
 
 
 def _day(text: str) -> date:

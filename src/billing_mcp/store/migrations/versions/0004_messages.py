@@ -30,8 +30,23 @@ def upgrade() -> None:
     _create_active_users()
     _create_channel_states()
     _create_usage()
+    _index_only_what_is_once()
     made = op.create_table("secrets", _text("name"), _text("value"), sa.PrimaryKeyConstraint("name"))
     op.bulk_insert(made, [{"name": "recipients", "value": secrets.token_hex(32)}])
+
+
+def _index_only_what_is_once() -> None:
+    # Most events have no such name: an index of nothing was written with each.
+    once = sa.text("status = 'waiting' AND only_once IS NOT NULL")
+    op.drop_index("ix_outbox_only_once", "outbox")
+    op.create_index(
+        "ix_outbox_only_once",
+        "outbox",
+        ["account_id", "only_once"],
+        unique=True,
+        sqlite_where=once,
+        postgresql_where=once,
+    )
 
 
 def _create_messages() -> None:
