@@ -83,11 +83,12 @@ def test_a_file_that_is_not_there_is_refused(cli: Cli, tmp_path: Path, command: 
     cli("catalog", command, str(tmp_path)).refused("unreadable_file", 2)
 
 
-def test_a_value_cannot_command_the_terminal(cli: Cli, tmp_path: Path) -> None:
+def test_nothing_in_a_file_commands_the_terminal_or_breaks_its_line(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "prices.toml"
-    file.write_text(spoilt(('name = "Proxies"', 'name = "Proxies"\n"\\u001b[31m" = "\\u001b[2J"')))
+    file.write_text(spoilt(('name = "Proxies"', 'name = "Proxies"\n"a\\nb\\u001b[31m" = "\\u001b[2J"')))
     checked = cli("catalog", "check", str(file))
     assert checked.exit_code == 2
+    assert len(checked.stdout.splitlines()) == 1
     assert "\x1b" not in checked.stdout
 
 
