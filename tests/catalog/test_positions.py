@@ -26,7 +26,7 @@ dotted . "inner" . last = 3
 text = """
 [no.table]
 key = "no key" \\""" still
-"""
+""""
 raw = \'\'\'
 x = 1\'\'\'\'
 when = 2026-01-01 07:32:00

@@ -57,8 +57,9 @@ def test_the_help_of_a_command_says_what_it_does_and_which_database_it_takes(cli
     assert (shown.exit_code, shown.stderr) == (0, "")
     assert len(COMMANDS[path]) >= len("Create a key")
     assert " ".join(COMMANDS[path].split()) in shown.words
-    assert "--database" in shown.words
-    assert "BILLING_MCP_DATABASE" in shown.words
+    if path[0] != "catalog":  # it reads a file alone
+        assert "--database" in shown.words
+        assert "BILLING_MCP_DATABASE" in shown.words
 
 
 def test_the_help_of_the_program_names_each_command_and_where_to_start(cli: Cli) -> None:

@@ -6,7 +6,7 @@ and none twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, cast
 
@@ -29,7 +29,17 @@ _LIMITS: Mapping[RcsRule, tuple[str, ...]] = {
 def problems_between(data: Mapping[str, Any], spoilt: set[Path]) -> list[Problem]:
     """The problems between parts; `spoilt` are the paths that are wrong by themselves."""
     draft = _Draft(data, spoilt)
-    checks = (_tiers, _plan_tiers, _versions, _first_version, _columns, _bands, _regions, _units_of_regions)
+    checks = (
+        _components,
+        _tiers,
+        _plan_tiers,
+        _versions,
+        _first_version,
+        _columns,
+        _bands,
+        _regions,
+        _units_of_regions,
+    )
     return list(chain.from_iterable(check(draft) for check in checks))
 
 
@@ -54,17 +64,28 @@ class _Draft:
 
     def inside(self, *path: str | int) -> Iterator[tuple[Path, Any]]:
         """Path and value of each part of a table or list that is right, whether the others are or not."""
-        whole = self.raw(*path)
-        keys = list(whole) if isinstance(whole, dict) else range(len(whole)) if isinstance(whole, list) else ()
-        for key in keys:
+        for key in self.keys(*path):
             value = self.get(*path, key)
             if value is not None:
                 yield (*path, key), value
 
-    def versions(self) -> range:
+    def keys(self, *path: str | int) -> Iterable[str | int]:
+        """The keys of a table or the places of a list; none of anything else."""
+        whole = self.raw(*path)
+        return list(whole) if isinstance(whole, dict) else range(len(whole)) if isinstance(whole, list) else ()
+
+    def versions(self) -> Iterable[int]:
         """The places of the dated versions."""
-        versions = self.raw("prices")
-        return range(len(versions) if isinstance(versions, list) else 0)
+        return range(len(versions)) if isinstance(versions := self.raw("prices"), list) else ()
+
+
+def _components(draft: _Draft) -> Iterator[Problem]:
+    for plan_id in draft.keys("plans"):
+        priced: set[str] = set()
+        for path, component_type in _each(draft, "component_type", "plans", plan_id, "components"):
+            if component_type in priced:
+                yield Problem(path, "is priced already", shown(component_type))
+            priced.add(component_type)
 
 
 def _tiers(draft: _Draft) -> Iterator[Problem]:
@@ -85,16 +106,14 @@ def _tiers(draft: _Draft) -> Iterator[Problem]:
 
 def _each(draft: _Draft, key: str, *path: str | int) -> Iterator[tuple[Path, Any]]:
     """Path and value of one key of all tables in a list, where it is right."""
-    whole = draft.raw(*path)
-    for place in range(len(whole) if isinstance(whole, list) else 0):
+    for place in draft.keys(*path):
         value = draft.get(*path, place, key)
         if value is not None:
             yield (*path, place, key), value
 
 
 def _plan_tiers(draft: _Draft) -> Iterator[Problem]:
-    plans = draft.raw("plans")
-    for plan_id in plans if isinstance(plans, dict) else ():
+    for plan_id in draft.keys("plans"):
         for path, name in draft.inside("plans", plan_id, "tiers"):
             tiers = draft.get("tiers", path[-1])
             if tiers and name not in (names := [tier["name"] for tier in tiers]):
@@ -164,11 +183,8 @@ def _bands_of(path: Path, bands: list[dict[str, Any]]) -> Iterator[Problem]:
 
 def _regions(draft: _Draft) -> Iterator[Problem]:
     for version in draft.versions():
-        regions = draft.raw("prices", version, "regions")
-        if not isinstance(regions, dict):
-            continue
-        where: dict[str, str] = {}
-        for name in regions:
+        where: dict[str, str | int] = {}
+        for name in draft.keys("prices", version, "regions"):
             yield from _limits(draft, "prices", version, "regions", name)
             for path, market in draft.inside("prices", version, "regions", name, "markets"):
                 if market in where:
@@ -190,14 +206,15 @@ def _limits(draft: _Draft, *region: str | int) -> Iterator[Problem]:
 
 def _units_of_regions(draft: _Draft) -> Iterator[Problem]:
     """A version can only add prices to those before it: it is enough to look where regions are named."""
+    told: set[tuple[Unit, str]] = set()
     for version in draft.versions():
-        regions = draft.raw("prices", version, "regions")
-        for name in regions if isinstance(regions, dict) else ():
+        for name in draft.keys("prices", version, "regions"):
             rule = cast("RcsRule | None", draft.get("prices", version, "regions", name, "rule"))
             for unit in UNITS_OF_RULE[rule] if rule else ():
                 priced = _priced(draft, "rcs", unit, version)
                 for path, market in draft.inside("prices", version, "regions", name, "markets"):
-                    if priced is not None and not priced & {market, ANYWHERE}:
+                    if priced is not None and not priced & {market, ANYWHERE} and (unit, market) not in told:
+                        told.add((unit, market))
                         have = f"; priced are {either(sorted(priced))}" if priced else ""
                         hint = f"Add {shown(market)} to [prices.rcs.{unit}]{have}."
                         yield Problem(

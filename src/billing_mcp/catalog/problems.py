@@ -46,7 +46,7 @@ class Problem:
     @property
     def field(self) -> str:
         """The path in words: `prices.0.sms.segment.DE`."""
-        return ".".join(str(part) for part in self.path)
+        return ".".join(name if (name := str(part)).isprintable() else shown(name) for part in self.path)
 
     @property
     def message(self) -> str:

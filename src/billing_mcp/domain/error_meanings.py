@@ -206,7 +206,7 @@ MEANINGS: dict[str, Meaning] = {
     "invalid_catalog": Meaning(
         "Invalid catalog",
         "The price catalog is not TOML, or does not say what it must.",
-        "Correct it at the place that is named.",
+        "Correct it on the line that is named; billing-mcp catalog check FILE lists all that is wrong.",
         served=False,
     ),
     "invalid_database": Meaning(
