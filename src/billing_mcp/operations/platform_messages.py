@@ -7,7 +7,7 @@ paused and resumed in a transaction of its own, all of it or nothing.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -48,10 +48,11 @@ class PlatformMessages:
     malformed or has no price (`not_priced`), and Unavailable as holds do.
     """
 
-    def __init__(self, store: Store, clock: Clock, book: PriceBook) -> None:
+    def __init__(self, store: Store, clock: Clock, book: PriceBook, *, ids: Callable[[datetime], str] = new_id) -> None:
         self._store = store
         self._clock = clock
         self._book = book
+        self._new_id = ids
         self._hashes: RecipientHash | None = None
 
     async def hashes(self) -> RecipientHash:
@@ -90,7 +91,7 @@ class PlatformMessages:
         facts = facts_of(draft, recipients=len(to))
         thread = hashes.thread(account_id, draft.sender, to[0]) if draft.conversational else None
         action = SendMessage(
-            message_id=new_id(now),
+            message_id=self._new_id(now),
             book=self._book,
             facts=facts,
             market=draft.market,

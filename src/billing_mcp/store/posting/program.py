@@ -261,3 +261,5 @@ class _Plan:
         for into, rows in self._traffic.upserts():
             if rows:
                 yield words.upsert(into, rows)
+        if gone := self._traffic.gone_rows():
+            yield words.remove(sql.EVENTS_GONE, gone)

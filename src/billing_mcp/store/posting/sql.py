@@ -49,12 +49,15 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A statement that writes a set of `count` rows. `values` are rows on SQLite, and columns on PostgreSQL."""
+    """A statement that writes a set of `count` rows; None is any number of them.
+
+    `values` are rows on SQLite, and columns on PostgreSQL.
+    """
 
     table: str
     sql: str
     values: Sequence[Row]
-    count: int
+    count: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,14 @@ class Change:
 
     table: Table
     columns: tuple[str, ...]
+    where: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """Rows that go, by some columns, as far as they are there."""
+
+    table: Table
     where: tuple[str, ...]
 
 
@@ -123,6 +134,7 @@ WALLETS = Change(
 )
 STATUSES = Change(table(AccountRow), ("status",), ("account_id",))
 MESSAGES = Change(NEW_MESSAGES, tuple(NEW_MESSAGES.columns.keys()[2:]), ("account_id", "message_id"))
+EVENTS_GONE = Removal(EVENTS, ("account_id", "event_id", "event"))
 THREAD_EVENTS = Upsert(table(ThreadEventRow))
 CHANNEL_STATES = Upsert(table(ChannelStateRow))
 USAGE = Upsert(table(UsageRow), adds=True)
@@ -148,6 +160,7 @@ THREADS_ASKED = Lookup(
 
 _INSERTED = (TRANSACTIONS, ENTRIES, NEW_HOLDS, NEW_KEYS, EVENTS, NEW_MESSAGES, NEW_ACTIVE_USERS)
 _CHANGED = (HOLDS, WALLETS, STATUSES, MESSAGES)
+_REMOVED = (EVENTS_GONE,)
 _UPSERTED = (THREAD_EVENTS, CHANNEL_STATES, USAGE)
 _LOOKED_UP: dict[Lookup, tuple[str, ...]] = {
     KEYS_ASKED: ("text", "text"),
@@ -174,6 +187,7 @@ class Words:
     """Write whole rows into several tables, in the order of their columns."""
     updates: dict[Change, str]
     upserts: dict[Upsert, str]
+    removals: dict[Removal, str]
     names: Callable[[Sequence[str]], Row]
     keys: Callable[[Sequence[Row]], Row]
     rows: Callable[[Sequence[Row]], Sequence[Row]]
@@ -197,6 +211,10 @@ class Words:
     def upsert(self, into: Upsert, rows: Sequence[Row]) -> Write:
         """Write whole rows, each of another key."""
         return Write(into.table.name, self.upserts[into], self.rows(rows), len(rows))
+
+    def remove(self, gone: Removal, rows: Sequence[Row]) -> Write:
+        """Delete what is there of rows."""
+        return Write(gone.table.name, self.removals[gone], self.rows(rows), None)
 
 
 def _sqlite() -> Words:
@@ -227,6 +245,10 @@ def _sqlite() -> Words:
         insert=lambda sets: [Write(into.name, inserts[into], rows, len(rows)) for into, rows in sets],
         updates={change: update(change) for change in _CHANGED},
         upserts={each: f"{values(each.table)} {each.conflict}" for each in _UPSERTED},
+        removals={
+            each: f"DELETE FROM {each.table.name} WHERE {' AND '.join(f'{name} = ?' for name in each.where)}"  # noqa: S608
+            for each in _REMOVED
+        },
         names=lambda names: (json.dumps(names),),
         keys=lambda keys: (json.dumps(keys),),
         rows=lambda rows: rows,
@@ -287,6 +309,11 @@ def _postgresql() -> Words:
             each: f"{_insert(each.table, f'SELECT * FROM {arrays(each.table, each.table.columns.keys())}')} "  # noqa: S608
             f"{each.conflict}"
             for each in _UPSERTED
+        },
+        removals={
+            each: f"DELETE FROM {each.table.name} WHERE ({', '.join(each.where)}) IN "  # noqa: S608
+            f"(SELECT * FROM {arrays(each.table, each.where)})"
+            for each in _REMOVED
         },
         names=lambda names: (names,),
         keys=lambda keys: [_joined(column) for column in zip(*keys, strict=True)],

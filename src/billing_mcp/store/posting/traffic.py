@@ -14,6 +14,7 @@ from billing_mcp.domain.instructions import Instruction
 from billing_mcp.domain.ledger import Wallet
 from billing_mcp.domain.message_actions import decide_message
 from billing_mcp.domain.messages import (
+    ACCEPTED_EVENT,
     CampaignStatus,
     Message,
     PauseMessage,
@@ -60,6 +61,7 @@ class Traffic:
         self._new_active: list[Row] = []
         self._thread_rows: dict[tuple[Any, ...], Row] = {}
         self._state_rows: dict[_Place, Row] = {}
+        self._left: list[Row] = []
         self._usage: dict[tuple[str, UsageKey], list[int]] = {}
 
     def read(
@@ -140,6 +142,9 @@ class Traffic:
         """The rows of what was decided."""
         for message in decision.messages:
             place = (account_id, message.message_id)
+            before = self.messages.get(place)
+            if message.is_settled and before is not None and not before.is_settled:
+                self._left.append((*place, ACCEPTED_EVENT))  # whoever delivered it knew of it
             new = place not in self.messages or place in self._new_messages
             self.messages[place] = message
             if new:
@@ -170,6 +175,10 @@ class Traffic:
     def changed_rows(self) -> list[Row]:
         """How messages are after all of it."""
         return list(self._changed_messages.values())
+
+    def gone_rows(self) -> list[Row]:
+        """What need not leave any more: a receipt has come."""
+        return self._left
 
     def upserts(self) -> list[tuple[Upsert, list[Row]]]:
         """How threads and channels are after all of it, and what was used."""
