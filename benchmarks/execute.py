@@ -115,7 +115,7 @@ def our_command() -> Path:
 
 def seed(database: str) -> None:
     """Fill a database with the demo's accounts."""
-    command = [str(our_command()), "demo", "--seed-only", "--database", database]
+    command = [str(our_command()), "demo", "--seed-only", "--messages", "1000", "--database", database]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 

@@ -48,7 +48,8 @@ CONSTANT = f"a constant, {CALLERS} callers"
 ALONE = "a constant, one caller"
 SCRIPT = f"billing.wallet_balance.get(account_id={ACCOUNT!r})"
 FUNDS_MICROS = 10**15
-_UNBOUND = {"BILLING_MCP_RATE_LIMIT": "1000000/second", "BILLING_MCP_PLATFORM_RATE_LIMIT": "1000000/second"}
+UNBOUND = {"BILLING_MCP_RATE_LIMIT": "1000000/second", "BILLING_MCP_PLATFORM_RATE_LIMIT": "1000000/second"}
+"""Settings of a server that refuses nobody for asking too often."""
 
 _numbers = count(1)
 
@@ -99,8 +100,8 @@ async def measure(database: str, name: str) -> None:
     agent, platform = await fill(database)
     command = ["-m", "billing_mcp", "serve", "--transport", "http", "--port", "0", "--json-response"]
     async with (
-        _process(["-m", "benchmarks.peers.bare_fastapi"], {}, "port") as bare,
-        _process(command, {"BILLING_MCP_DATABASE": database, **_UNBOUND}, "Serving agents on") as ours,
+        process(["-m", "benchmarks.peers.bare_fastapi"], {}, "port") as bare,
+        process(command, {"BILLING_MCP_DATABASE": database, **UNBOUND}, "Serving agents on") as ours,
     ):
         loads: dict[str, list[Load]] = {}
         subjects = subjects_of(bare, ours, agent, platform)
@@ -121,21 +122,21 @@ async def measure(database: str, name: str) -> None:
 
 def subjects_of(bare: int, ours: int, agent: str, platform: str) -> dict[str, Subject]:
     """What is asked of whom."""
-    constant = request("GET", "/balance", _bearer(agent))
-    balance = request("GET", "/v1/billing/balance", _bearer(agent))
-    script = request("POST", "/v1/executions", _bearer(agent), _json({"code": SCRIPT}))
-    tool = request("POST", "/mcp", _bearer(agent) | _MCP, _json(_tool_call()))
+    constant = request("GET", "/balance", bearer(agent))
+    balance = request("GET", "/v1/billing/balance", bearer(agent))
+    script = request("POST", "/v1/executions", bearer(agent), json_bytes({"code": SCRIPT}))
+    tool = request("POST", "/mcp", bearer(agent) | _MCP, json_bytes(_tool_call()))
 
     def hold(_: int) -> bytes:
         path = f"/v1/platform/accounts/{ACCOUNT}/holds"
-        return request("POST", path, _bearer(platform) | {"Idempotency-Key": f"h{next(_numbers)}"}, _json(_hold()))
+        return request("POST", path, bearer(platform) | {"Idempotency-Key": f"h{next(_numbers)}"}, json_bytes(_hold()))
 
     def batch(_: int) -> bytes:
         items = [
             {"action": "place", "account_id": ACCOUNT, **_hold(), "idempotency_key": f"b{next(_numbers)}"}
             for _ in range(BATCH)
         ]
-        return request("POST", "/v1/platform/holds/batch", _bearer(platform), _json({"items": items}))
+        return request("POST", "/v1/platform/holds/batch", bearer(platform), json_bytes({"items": items}))
 
     return {
         ALONE: Subject(bare, lambda _: constant, 1, MANY // 2),
@@ -164,11 +165,13 @@ def _hold() -> dict[str, str]:
     return {"amount": "0.0065", "reference": f"msg_{next(_numbers)}"}
 
 
-def _bearer(key: str) -> dict[str, str]:
+def bearer(key: str) -> dict[str, str]:
+    """The header of a key."""
     return {"Authorization": f"Bearer {key}"}
 
 
-def _json(value: object) -> bytes:
+def json_bytes(value: object) -> bytes:
+    """A body."""
     return json.dumps(value, separators=(",", ":")).encode()
 
 
@@ -209,7 +212,7 @@ async def audited(database: str) -> None:
 
 
 @asynccontextmanager
-async def _process(arguments: list[str], settings: dict[str, str], ready: str) -> AsyncIterator[int]:
+async def process(arguments: list[str], settings: dict[str, str], ready: str) -> AsyncIterator[int]:
     """A server in a process of its own, for the block; the port that it says it listens on."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,

@@ -39,7 +39,7 @@ async def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(database=str(Path(folder) / "bench.db"), execution_after_write_s=1)
         async with App.open(settings) as app, AsyncMonty(min_processes=1, max_processes=2) as pool:
-            await seed_demo(app.store, app.clock())
+            await seed_demo(app.store, app.clock(), messages=1000)
             principal = await app.local_principal()
 
             async def bare() -> object:

@@ -83,7 +83,7 @@ async def recorded(now: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(database=str(Path(folder) / "billing.db"), now=datetime.fromisoformat(now), workers=1)
         async with App.open(settings) as app:
-            await seed_demo(app.store, app.clock())
+            await seed_demo(app.store, app.clock(), messages=1000)
             async with app.store.write(app.clock()) as tx:
                 key, _ = await make_agent_key(tx, "examples", account_ids=[ACCOUNT], permissions=list(Permission))
                 platform_key, _ = await make_platform_key(tx, "examples")

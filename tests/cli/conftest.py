@@ -105,14 +105,16 @@ def program() -> Cli:
 def _lived(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite file with the demo's past."""
     path = tmp_path_factory.mktemp("lived") / "demo.db"
-    result = CliRunner().invoke(app, ["demo", "--seed-only", "--database", str(path)], env={"BILLING_MCP_NOW": NOW})
+    result = CliRunner().invoke(
+        app, ["demo", "--seed-only", "--messages", "1000", "--database", str(path)], env={"BILLING_MCP_NOW": NOW}
+    )
     assert result.exit_code == 0, result.output
     return path
 
 
 @pytest.fixture
 def lived(_lived: Path, tmp_path: Path) -> str:
-    """A SQLite database of one's own with the demo's three accounts and their past."""
+    """A SQLite database of one's own with the demo's four accounts and their past."""
     return str(shutil.copy(_lived, tmp_path / "lived.db"))
 
 

@@ -16,6 +16,8 @@ import pytest
 from tests.cli.conftest import MAIL, NOBODY, Cli
 from tests.world import World
 
+FEW = ("--messages", "200")
+
 # Whoever runs these tests may have SIGINT ignored, and a child process inherits that.
 INTERRUPTIBLE = [
     sys.executable,
@@ -46,7 +48,7 @@ def interrupted(*arguments: str, stdin: str, when: Callable[[subprocess.Popen[st
 
 def test_the_demo_without_a_database_named_leaves_the_one_of_the_environment_alone(program: Cli, sqlite: str) -> None:
     program("accounts", "create", "Real Customer", "--database", sqlite)
-    program("demo", BILLING_MCP_DATABASE=sqlite)
+    program("demo", *FEW, BILLING_MCP_DATABASE=sqlite)
     names = [row["name"] for row in program("accounts", "list", "--json", "--database", sqlite).json]
     assert names == ["Real Customer"]
 
@@ -155,7 +157,7 @@ def test_reading_does_not_wait_for_a_writer(cli: Cli, lived: str) -> None:
     with closing(sqlite3.connect(lived, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         listed = cli("accounts", "list", "--json", "--database", lived)
-    assert (listed.exit_code, len(listed.json or [])) == (0, 3)
+    assert (listed.exit_code, len(listed.json or [])) == (0, 4)
 
 
 def test_an_interrupt_while_the_script_is_read_ends_at_once(lived: str) -> None:
@@ -164,12 +166,12 @@ def test_an_interrupt_while_the_script_is_read_ends_at_once(lived: str) -> None:
 
 
 def test_a_command_that_succeeds_says_nothing_on_standard_error(cli: Cli, sqlite: str) -> None:
-    assert cli("demo", "--seed-only", "--database", sqlite).stderr == ""
+    assert cli("demo", "--seed-only", *FEW, "--database", sqlite).stderr == ""
     assert cli("audit", "verify", "--json", "--database", sqlite).stderr == ""
 
 
 def test_after_seeding_people_are_told_how_to_serve_that_database(cli: Cli, sqlite: str) -> None:
-    seeded = cli("demo", "--seed-only", "--database", sqlite)
+    seeded = cli("demo", "--seed-only", *FEW, "--database", sqlite)
     assert f"billing-mcp serve --database {sqlite}" in seeded.stdout.replace("\n", "")
 
 
@@ -179,13 +181,13 @@ def test_after_seeding_people_are_told_how_to_serve_that_database(cli: Cli, sqli
 def test_the_demo_shows_the_same_whatever_the_environment_grants(
     program: Cli, sqlite: str, env: dict[str, str]
 ) -> None:
-    shown = program("demo", "--database", sqlite, **env)
+    shown = program("demo", *FEW, "--database", sqlite, **env)
     assert (shown.exit_code, shown.stdout.count("✔ completed"), "✘" in shown.stdout) == (0, 2, False)
 
 
 def test_the_demo_watched_again_commits_what_it_previewed(program: Cli, sqlite: str) -> None:
-    program("demo", "--database", sqlite)
-    again = program("demo", "--database", sqlite).stdout
+    program("demo", *FEW, "--database", sqlite)
+    again = program("demo", *FEW, "--database", sqlite).stdout
     preview, commit = again.split("2. Preview")[1].split("3. Commit")
     rows = [[line.strip() for line in act.splitlines() if "│ 0190c0de" in line] for act in (preview, commit)]
     assert rows[0] == rows[1]

@@ -150,7 +150,7 @@ async def _furnish(database: str) -> dict[str, str]:
     """Accounts, and a key of each kind."""
     moment = [NOW - timedelta(days=3)]
     async with App.open(Settings(database=database, workers=1), clock=lambda: moment[0]) as app:
-        await seed_demo(app.store, NOW)
+        await seed_demo(app.store, NOW, messages=1000)
         mine = [READ]
         for operation in WRITING:
             for face in FACES:

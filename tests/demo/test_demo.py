@@ -16,6 +16,7 @@ import pytest
 
 NOW = "2026-03-12T10:00:00Z"
 MAIL = "0190c0de-0000-7000-8000-000000000001"
+FEW = ("--messages", "200")
 
 Program = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -64,7 +65,7 @@ def _effects(act: str) -> list[tuple[str, str]]:
 def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
     """What `billing-mcp demo` shows, and the home in which it ran."""
     home = tmp_path_factory.mktemp("demo")
-    return _start(home, "demo"), home
+    return _start(home, "demo", *FEW), home
 
 
 def test_the_demo_reads_previews_and_commits(shown: tuple[subprocess.CompletedProcess[str], Path]) -> None:
@@ -106,18 +107,20 @@ def test_a_database_that_is_only_seeded_can_be_used_at_once(
 ) -> None:
     database = request.getfixturevalue(kind)
 
-    seeded = program("demo", "--seed-only", "--database", database)
+    seeded = program("demo", "--seed-only", *FEW, "--database", database)
 
     assert (seeded.returncode, "Connected" in seeded.stdout) == (0, False)
     listed = _json(program("accounts", "list", "--json", "--database", database))
-    assert [row["name"] for row in listed] == ["Quill & Crane Studio", "Northwind Mail", "Heron Logistics"]
-    assert {row["id"][-1]: row["status"] for row in listed} == {"1": "active", "2": "active", "3": "past_due"}
+    names = ["Quill & Crane Studio", "Northwind Mail", "Heron Logistics", "Lantern Market"]
+    assert [row["name"] for row in listed] == names
+    statuses = {row["id"][-1]: row["status"] for row in listed}
+    assert statuses == {"1": "active", "2": "active", "3": "past_due", "4": "active"}
 
 
 def test_the_demo_on_a_database_of_ones_own_shows_the_same_and_can_be_watched_again(
     shown: tuple[subprocess.CompletedProcess[str], Path], program: Program, sqlite: str
 ) -> None:
-    first, second = (program("demo", "--database", sqlite) for _ in range(2))
+    first, second = (program("demo", *FEW, "--database", sqlite) for _ in range(2))
 
     assert (first.returncode, second.returncode) == (0, 0)
     told, same = (re.sub(r"[0-9a-f-]{36}", "id", done.stdout) for done in (shown[0], first))
@@ -129,8 +132,8 @@ def test_the_demo_on_a_database_of_ones_own_shows_the_same_and_can_be_watched_ag
 
 
 def test_seeding_without_a_database_named_fills_ones_own(program: Program, tmp_path: Path) -> None:
-    assert program("demo", "--seed-only").returncode == 0
+    assert program("demo", "--seed-only", *FEW).returncode == 0
 
-    assert len(_json(program("accounts", "list", "--json"))) == 3
+    assert len(_json(program("accounts", "list", "--json"))) == 4
     assert (tmp_path / "billing-mcp" / "billing.db").is_file()
     assert list((tmp_path / "here").iterdir()) == []

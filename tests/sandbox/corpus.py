@@ -56,7 +56,7 @@ async def demo_app() -> AsyncIterator[App]:
             database=f"{folder}/demo.db", execution_after_write_s=5, wall_after_write_s=10, wall_s=60, workers=2
         )
         async with App.open(settings, clock=lambda: _NOW) as app:
-            await seed_demo(app.store, _NOW)
+            await seed_demo(app.store, _NOW, messages=1000)
             yield app
 
 

@@ -14,6 +14,7 @@ from billing_mcp.cli.common import Database, run
 from billing_mcp.cli.opened import open_store
 from billing_mcp.demo.history import STORIES, seed_demo
 from billing_mcp.demo.show import show_demo
+from billing_mcp.demo.traffic import MESSAGES, SENDER
 
 app = typer.Typer(add_completion=False)
 
@@ -22,20 +23,24 @@ app = typer.Typer(add_completion=False)
 def demo(
     context: typer.Context,
     seed_only: Annotated[bool, typer.Option("--seed-only", help="Only fill the database; serve it yourself.")] = False,
+    messages: Annotated[
+        int, typer.Option(min=0, max=1_000_000, help="About how many messages one of the accounts has sent.")
+    ] = MESSAGES,
     database: Database = None,
 ) -> None:
     """Watch an agent read a wallet, preview a change of plan, and commit it.
 
     Without --database everything happens in a new temporary one, whatever BILLING_MCP_DATABASE
-    says. With --seed-only the three demo accounts go into your own database.
+    says. With --seed-only the four demo accounts go into your own database. Half a year of messages takes
+    some seconds: --messages 1000 is quicker.
     """
 
     async def work(target: str | None) -> None:
         out = terminal.console()
         async with open_store(target) as (store, settings):
             with terminal.counting("Living through six months of billing") as progress:
-                new = await seed_demo(store, clock_of(settings)(), progress=progress)
-        names = ", ".join(story.name for story in STORIES)
+                new = await seed_demo(store, clock_of(settings)(), messages=messages, progress=progress)
+        names = ", ".join([*(story.name for story in STORIES), SENDER.name])
         out.print(f"{'Seeded' if new else 'Already there'}: [bold]{names}[/]")
         if seed_only:
             option = f" --database {database}" if database else ""

@@ -1,4 +1,4 @@
-"""Owns the demo's past: three accounts, lived through month by month with the real domain code.
+"""Owns the demo's past: four accounts, lived through month by month with the real domain code.
 
 Nothing is drawn by chance, and nothing is inserted as a result: for each thing that happened the
 clock is set to its moment, and the platform or an agent acts as they would have then.
@@ -11,6 +11,16 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from billing_mcp.catalog.loader import default_catalog
+from billing_mcp.demo.traffic import (
+    MESSAGES,
+    SENDER,
+    Day,
+    days_of,
+    live_day,
+    open_sender,
+    pause_a_campaign,
+    pay_sender,
+)
 from billing_mcp.domain.clock import start_of
 from billing_mcp.domain.errors import Internal, Refused
 from billing_mcp.domain.money import MICROS_PER_UNIT
@@ -27,6 +37,8 @@ from billing_mcp.worker.cycle import close_ended_period
 
 MONTHS = 6
 _CURRENCY = "EUR"
+_OFFERED = 60
+"""To how many customers the campaign goes that is paused."""
 _SEEDER = Principal("demo", frozenset(Permission))
 
 
@@ -86,26 +98,34 @@ STORIES = (
 Scene = tuple[datetime, Callable[["_Stage"], Awaitable[None]]]
 
 
-async def seed_demo(store: Store, now: datetime, *, progress: Callable[[int, int], None] | None = None) -> bool:
+async def seed_demo(
+    store: Store,
+    now: datetime,
+    *,
+    messages: int = MESSAGES,
+    progress: Callable[[int, int], None] | None = None,
+) -> bool:
     """Live the past of the demo's accounts up to `now`. False when they are there already.
 
-    Raises Refused with code `demo_incomplete` when seeding was interrupted before.
+    The sender's is lived first, with about so many `messages`: when it is there alone, seeding was interrupted.
+    Raises Refused with code `demo_incomplete` then.
 
     `progress` hears how many scenes are played, of how many.
     """
     async with store.read(now) as tx:
-        there = [story for story in STORIES if await tx.accounts.exists(story.account_id)]
-        whole = [story for story in there if await tx.invoices.count(story.account_id) >= MONTHS]
+        begun = await tx.accounts.exists(SENDER.account_id)
+        whole = [story for story in STORIES if await tx.invoices.count(story.account_id) >= MONTHS]
     if len(whole) == len(STORIES):
         return False
-    if there:
+    if begun:
         raise Refused(
             "the demo's past in this database is incomplete: seeding it was interrupted",
             code="demo_incomplete",
             hint="Give another --database.",
         )
     scenes = sorted((scene for story in STORIES for scene in _scenes(story, now.date())), key=lambda s: s[0])
-    played = [scene for scene in scenes if scene[0] <= now]
+    traffic = sorted(_traffic(now, messages), key=lambda s: s[0])
+    played = [scene for scene in [*traffic, *scenes] if scene[0] <= now]
     stage = _Stage(store)
     try:
         for done, (moment, act) in enumerate(played, start=1):
@@ -126,6 +146,24 @@ class _Stage:
         self.store = store
         self.catalog = default_catalog()
         self.executor = Executor(store, REGISTRY, self.catalog, lambda: self.now, Limits())
+
+
+def _traffic(now: datetime, messages: int) -> Iterator[Scene]:
+    """The sender's past: opened and paid for, then its messages day by day."""
+    months = _period_starts(now.date(), 1)
+    yield start_of(months[0]), lambda stage: open_sender(stage.store, SENDER, _CURRENCY, stage.now)
+    for month in months:
+        yield start_of(month) + timedelta(hours=7), lambda stage: pay_sender(stage.store, SENDER, stage.now)
+    if messages:
+        offered = start_of(months[-1]) + timedelta(days=1, hours=7, minutes=30)
+        size = max(1, _OFFERED * messages // MESSAGES)
+        yield offered, lambda stage: pause_a_campaign(stage.store, stage.catalog, SENDER, stage.now, size=size)
+    for day in days_of(SENDER, months, now, messages):
+        yield start_of(day.day) + timedelta(hours=7, minutes=59), _live(day, now)
+
+
+def _live(day: Day, now: datetime) -> Callable[[_Stage], Awaitable[None]]:
+    return lambda stage: live_day(stage.store, stage.catalog, SENDER, day, until=now)
 
 
 def _scenes(story: Story, today: date) -> Iterator[Scene]:

@@ -69,9 +69,8 @@ class PlatformMessages:
 
         Raises InsufficientFunds; Refused with code `account_not_active` or `campaign_paused`.
         """
-        hashes = await self.hashes()
         key = {"idempotency_key": idempotency_key, "principal_id": principal_id}
-        return await self._store.submit(self.sending(account_id, draft, hashes, **key))
+        return await self._store.submit(self.sending(account_id, draft, await self.hashes(), **key))
 
     def sending(
         self,
