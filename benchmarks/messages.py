@@ -1,4 +1,4 @@
-"""What rating, tiers and usage cost: messages beside plain holds, and a month's usage beside a hundred times more of it.
+"""What rating, tiers and usage cost: messages beside plain holds, and a month of few messages beside one of many.
 
 Rated sends and holds go through the same public Python API and the same engine, by as many callers, in turn. A batch
 of messages goes through a whole server over HTTP. A month's usage is asked of two databases, of which one has a
@@ -15,7 +15,7 @@ import asyncio
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -226,7 +226,7 @@ async def measure(subjects: dict[str, Subject]) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in samples.items()}
 
 
-def show(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def show(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """Print a table."""
     table = Table(title=title, title_justify="left")
     for column in columns:
