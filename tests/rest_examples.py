@@ -31,11 +31,12 @@ SCRIPT = (
 )
 EXECUTION_ID = "019ce17d-2100-7ac7-838b-431884db82ec"
 BODIES: dict[str, dict[str, Any]] = {
+    "billing.messages.quote": {"channel": "sms", "market": "DE", "text": "Your parcel arrives today at 14:00."},
     "billing.plan.change": {"plan_id": "smtp_per_proxy", "effective_date": "2026-04-01"},
     "billing.plan.cancel": {"cancel_at_period_end": True},
     "billing.plan.resume": {},
 }
-"""What is sent to the functions that change something, in the order in which it is sent."""
+"""What is sent to the functions that take a body, in the order in which it is sent."""
 NEW_ACCOUNT = "0190c0de-0000-7000-8000-0000000000a1"
 HOLD_ID = "019ce17d-2100-7ec3-8d52-020000000002"
 """That of the account's second transaction."""
@@ -121,9 +122,11 @@ async def _record(client: AsyncClient) -> dict[str, Any]:
     found["execute"] = {"request": asked, "response": answered | {"execution_id": EXECUTION_ID}}
     found["get_execution"] = {"response": found["execute"]["response"]}
     public = {place.operation.name: place for place in places(REGISTRY) if not place.own}
-    for name in [name for name in public if not REGISTRY[name].writes] + list(BODIES):
+    listed = await _ask(client, "GET", public["billing.transactions.list"].path.format(account_id=ACCOUNT), None)
+    charge = next(item["transaction_id"] for item in listed["items"] if item["type"] == "charge")
+    for name in [name for name in public if name not in BODIES] + list(BODIES):
         place = public[name]
-        path = place.path.replace("{account_id}", ACCOUNT)
+        path = place.path.format(account_id=ACCOUNT, transaction_id=charge)
         body = BODIES.get(name)
         answered = await _ask(client, place.method, f"{path}?limit=2" if "limit" in place.parameters else path, body)
         if isinstance(items := answered.get("items"), list):

@@ -190,7 +190,14 @@ def test_an_idempotency_key_has_a_limit_and_says_so(cli: Cli, lived: str) -> Non
 
 @pytest.mark.parametrize("function", [name for name, operation in REGISTRY.items() if not operation.writes])
 def test_every_function_that_reads_can_be_called(cli: Cli, lived: str, function: str) -> None:
-    answered = cli("call", function, f"account_id={MAIL}", "--json", "--database", lived)
+    listed = cli("call", "billing.transactions.list", f"account_id={MAIL}", "--json", "--database", lived).json
+    more = {
+        "billing.charges.explain": [f"transaction_id={listed['result']['items'][0]['transaction_id']}"],
+        "billing.messages.quote": ["channel=rcs", "text=Hello", "suggestions=reply,dial"],
+        "billing.usage.detailed": ["group_by=day,channel"],
+    }
+
+    answered = cli("call", function, f"account_id={MAIL}", *more.get(function, []), "--json", "--database", lived)
 
     assert (answered.exit_code, answered.stderr) == (0, "")
     assert answered.json["calls"] == [{"function": function}]

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from billing_mcp.app import App
 from billing_mcp.cli.main import app as command_line
 from billing_mcp.demo.history import STORIES, seed_demo
-from billing_mcp.faces.rest.functions import places
+from billing_mcp.faces.rest.functions import Place, places
 from billing_mcp.kernel.principal import Permission
 from billing_mcp.kernel.registry import Operation
 from billing_mcp.operations import REGISTRY
@@ -36,7 +36,11 @@ READ, OTHERS = STORIES[0].account_id, STORIES[1].account_id
 CREDENTIALS = ("viewer", "manager", "read-only", "other account's", "platform", "expired", "revoked", "none")
 FACES = ("mcp", "rest", "executions", "cli")
 PLAN = "smtp_per_mailbox"
-ARGUMENTS = {"billing.plan.change": {"plan_id": "smtp_per_proxy"}}
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "billing.plan.change": {"plan_id": "smtp_per_proxy"},
+    "billing.messages.quote": {"channel": "sms", "market": "DE", "text": "Your code is 1234"},
+}
+"""What the functions need beside the account, and beside what the account alone has."""
 WRITING = [operation for operation in REGISTRY.values() if operation.writes]
 
 
@@ -63,6 +67,8 @@ class House:
     url: str
     database: str
     keys: dict[str, str]
+    transaction_id: str
+    """Of a charge of READ."""
     clients: dict[str, Client]
     """For each credential one that brings it."""
 
@@ -74,13 +80,20 @@ class House:
             "executions": self._executions,
             "cli": self._cli,
         }
-        arguments = {"account_id": account_of(operation, face), **ARGUMENTS.get(operation.name, {})}
+        arguments = {"account_id": account_of(operation, face), **self.needed(operation)}
         return ask[face](credential, operation, arguments)
+
+    def needed(self, operation: Operation) -> dict[str, Any]:
+        """What a function needs beside the account."""
+        of_account = {"transaction_id": self.transaction_id}
+        named = {p.name: of_account[p.name] for p in operation.parameters if p.name in of_account}
+        return named | ARGUMENTS.get(operation.name, {})
 
     def own(self, credential: str, operation: Operation) -> Outcome:
         """Call a function over REST, for the account that the credential means."""
         (place,) = [place for place in places(REGISTRY) if place.operation is operation and place.own]
-        return _of_rest(self.clients[credential].request(place.method, place.path))
+        path, body = _placed(place, self.needed(operation))
+        return _of_rest(self.clients[credential].request(place.method, path, json=body))
 
     def _mcp(self, credential: str, operation: Operation, arguments: dict[str, Any]) -> Outcome:
         params = {"name": "execute", "arguments": {"code": _script(operation, arguments)}}
@@ -95,8 +108,7 @@ class House:
 
     def _rest(self, credential: str, operation: Operation, arguments: dict[str, Any]) -> Outcome:
         (place,) = [place for place in places(REGISTRY) if place.operation is operation and not place.own]
-        path = place.path.format(**arguments)
-        body = {name: value for name, value in arguments.items() if name != "account_id"} or None
+        path, body = _placed(place, arguments)
         return _of_rest(self.clients[credential].request(place.method, path, json=body))
 
     def _executions(self, credential: str, operation: Operation, arguments: dict[str, Any]) -> Outcome:
@@ -120,7 +132,7 @@ class House:
 def housed(folder: Path, **more: str) -> Iterator[House]:
     """A server for the block, with more in its environment."""
     database = str(folder / "billing.db")
-    keys = asyncio.run(_furnish(database))
+    keys, transaction_id = asyncio.run(_furnish(database))
     command = ["serve", "--transport", "http", "--port", "0", "--json-response", "--database", database]
     env = dict(os.environ) | {"BILLING_MCP_NOW": NOW.isoformat(), "BILLING_MCP_ANONYMOUS_RATE_LIMIT": ""} | more
     with subprocess.Popen(
@@ -136,7 +148,7 @@ def housed(folder: Path, **more: str) -> Iterator[House]:
             with ExitStack() as stack:
                 url = line.split()[3].removesuffix("/mcp")
                 clients = {name: stack.enter_context(_client(url, keys.get(name))) for name in CREDENTIALS}
-                yield House(url, database, keys, clients)
+                yield House(url, database, keys, transaction_id, clients)
         finally:
             process.terminate()
             process.wait()
@@ -146,8 +158,8 @@ def _client(url: str, key: str | None) -> Client:
     return Client(base_url=url, headers={"Authorization": f"Bearer {key}"} if key else {}, timeout=60)
 
 
-async def _furnish(database: str) -> dict[str, str]:
-    """Accounts, and a key of each kind."""
+async def _furnish(database: str) -> tuple[dict[str, str], str]:
+    """Accounts, and a key of each kind; and a charge of READ."""
     moment = [NOW - timedelta(days=3)]
     async with App.open(Settings(database=database, workers=1), clock=lambda: moment[0]) as app:
         await seed_demo(app.store, NOW, messages=1000)
@@ -159,7 +171,8 @@ async def _furnish(database: str) -> dict[str, str]:
         async with app.store.write(moment[0]) as tx:
             keys = await _keys(tx, mine)
             await tx.keys.revoke(keys["revoked"].split("_")[1], moment[0])
-    return keys
+            history = [transaction async for transaction in tx.ledger.history(READ)]
+    return keys, next(each.transaction_id for each in history if each.type == "charge")
 
 
 async def _keys(tx: Transaction, mine: list[str]) -> dict[str, str]:
@@ -190,6 +203,12 @@ async def _open(app: App, operation: Operation, account_id: str) -> None:
     for change in changes:
         answer = await app.call(owner, "billing.plan.change", {"account_id": account_id, **change})
         assert answer.error is None, answer.error
+
+
+def _placed(place: Place, arguments: dict[str, Any]) -> tuple[str, dict[str, Any] | None]:
+    """The path that names them, and the body of all others."""
+    body = {name: value for name, value in arguments.items() if f"{{{name}}}" not in place.path}
+    return place.path.format(**arguments), body or None
 
 
 def _script(operation: Operation, arguments: dict[str, Any]) -> str:

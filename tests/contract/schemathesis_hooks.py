@@ -16,11 +16,20 @@ _numbers = count(1)
 RULES = {
     "insufficient_funds": None,
     "effective_date_in_past": None,
+    "not_priced": None,
     "invalid_argument": {
         "cursor",  # what it is made of is not told
         *("to", "cancel_immediately", "default_account_id", "idempotency_key"),  # bound to another field
+        *("text", "type", "recipients"),  # bound to the channel
+        "recipient",  # what an address is, no pattern can say
+        "month",  # bound to the day
         "expires_at",  # bound to the day
-        *("name", "reason", "reference"),  # that all can be shown, no pattern can say that every language reads
+        *(
+            "name",
+            "reason",
+            "reference",
+            "sender",
+        ),  # that all can be shown, no pattern can say that every language reads
     },
 }
 """With which codes, about which fields, what a schema allows may be refused with 402 and 422."""

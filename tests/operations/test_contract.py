@@ -106,7 +106,8 @@ def test_every_function_names_its_account_first_and_has_a_route_of_its_own(opera
     assert operation.parameters[0].name == "account_id"
     assert operation.parameters[0].required
     assert all(not parameter.required or parameter.name != "page" for parameter in operation.parameters)
-    assert operation.route.startswith("POST " if operation.writes else "GET ")
+    asks_with_a_body = operation.writes or operation.name == "billing.messages.quote"
+    assert operation.route.startswith("POST " if asks_with_a_body else "GET ")
     assert sum(other.route == operation.route for other in REGISTRY.values()) == 1
 
 
@@ -125,7 +126,12 @@ async def lived_in(world: World) -> str:
 async def test_every_result_has_exactly_the_fields_of_its_type(
     world: World, lived_in: str, operation: Operation
 ) -> None:
-    extra = {"billing.plan.change": ", plan_id='smtp_per_mailbox'"}.get(operation.name, "")
+    newest = f"billing.transactions.list(account_id={lived_in!r})['items'][0]['transaction_id']"
+    extra = {
+        "billing.charges.explain": f", transaction_id={newest}",
+        "billing.messages.quote": ", channel='sms', text='Hello'",
+        "billing.plan.change": ", plan_id='smtp_per_mailbox'",
+    }.get(operation.name, "")
     before = f"billing.plan.cancel(account_id={lived_in!r})\n" if operation.name == "billing.plan.resume" else ""
 
     result = await world.must(f"{before}{operation.name}(account_id={lived_in!r}{extra})", preview=True)

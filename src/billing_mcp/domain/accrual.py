@@ -86,6 +86,15 @@ def total_micros(lines: Sequence[LineItem]) -> int:
     return sum(line.amount_micros for line in lines)
 
 
+def earned_micros(quantity: int, price_micros: int, period: Period, start: date, end: date) -> int:
+    """What so many units at a price per month come to for the days from `start` to `end` of a period."""
+
+    def until(day: date) -> int:
+        return divide_half_even(quantity * price_micros * (day - period.start).days, period.days)
+
+    return until(end) - until(start)
+
+
 def _runs(
     component_type: str, counts: Sequence[ComponentCount], start: date, end: date
 ) -> Iterator[tuple[int, date, date]]:
@@ -116,9 +125,6 @@ def _line(
     start: date,
     end: date,
 ) -> LineItem:
-    def earned(day: date) -> int:
-        return divide_half_even(quantity * price_micros * (day - period.start).days, period.days)
-
     days = (end - start).days
     return LineItem(
         component_type=component_type,
@@ -126,7 +132,7 @@ def _line(
         quantity=str(quantity),
         unit=unit,
         unit_price_micros=price_micros,
-        amount_micros=earned(end) - earned(start),
+        amount_micros=earned_micros(quantity, price_micros, period, start, end),
         source="plan" if component_type == BASE else "component_count",
         period_start=start.isoformat(),
         period_end=end.isoformat(),

@@ -15,7 +15,7 @@ At the same moment, what was delivered comes before what the user wrote.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -26,6 +26,13 @@ MOMENT = timedelta(microseconds=1)
 
 Place = Literal["alone", "covered", "a2p_conversation", "p2a_conversation"]
 """What a delivered message is charged as: by itself, not at all, or as the conversation that it became."""
+
+IN_WORDS: Mapping[Place, str] = {
+    "covered": "within the 24 hours of an open conversation: covered by it",
+    "a2p_conversation": "the user answered within 24 hours: the message became an A2P conversation",
+    "p2a_conversation": "the user wrote first and is answered within 24 hours: a P2A conversation",
+}
+"""The rule of each place in a conversation. What stands alone is charged by what it is."""
 
 InboundKind = Literal["text", "suggested_reply", "file", "suggested_action", "location"]
 OPENING: frozenset[InboundKind] = frozenset({"text", "suggested_reply", "file"})

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 from billing_mcp.domain.conversations import InboundKind, Place
+from billing_mcp.domain.money import format_micros
 from billing_mcp.domain.pricing import Channel, PriceBook, Unit
 from billing_mcp.domain.rating import Facts
 
@@ -48,6 +49,12 @@ class Charge:
     def amount_micros(self) -> int:
         """What all of it costs."""
         return self.quantity * self.unit_price_micros
+
+    @property
+    def arithmetic(self) -> str:
+        """What it comes to, as people write it."""
+        price, amount = format_micros(self.unit_price_micros), format_micros(self.amount_micros)
+        return f"{self.quantity} {self.unit} x {price} = {amount}"
 
 
 class Message(NamedTuple):

@@ -29,11 +29,11 @@ class Takes:
     written: tuple[str, ...]
 
 
-def _account_id(value: object) -> str:
+def _uuid(value: object) -> str:
     found = uuid_of(value) if isinstance(value, str) else None
     if found is not None:
         return found
-    raise PydanticCustomError("account_id", "no account_id")
+    raise PydanticCustomError("uuid", "no UUID")
 
 
 def _day(value: object) -> object:
@@ -49,11 +49,18 @@ def _day(value: object) -> object:
 
 AccountId = Annotated[
     str,
-    BeforeValidator(_account_id),
+    BeforeValidator(_uuid),
     Takes("the account's UUID", ("'0190c0de-…'",)),
     WithJsonSchema({"type": "string", "format": "uuid"}),
 ]
+TransactionId = Annotated[
+    str,
+    BeforeValidator(_uuid),
+    Takes("the transaction_id of a list", ("item['transaction_id']",)),
+    WithJsonSchema({"type": "string", "format": "uuid"}),
+]
 Day = Annotated[date, BeforeValidator(_day), Takes("an ISO date", ("'2030-01-31'",))]
+Month = Annotated[str, Field(pattern="^[1-9][0-9]{3}-(0[1-9]|1[0-2])$"), Takes("a month as YYYY-MM", ("'2030-01'",))]
 Page = Annotated[int, Field(ge=1, le=1_000_000), Takes("a whole number from 1 to 1000000", ("1",))]
 PageSize = Annotated[int, Field(ge=1, le=100), Takes("a whole number from 1 to 100", ("100",))]
 
@@ -137,6 +144,8 @@ def from_text(annotation: Any, text: str) -> object:
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Annotated or origin in (Union, types.UnionType):
         return from_text(parts[0], text)
+    if origin is list:
+        return [from_text(parts[0], part.strip()) for part in text.split(",")]
     if annotation is int and _INTEGER.fullmatch(text):
         return int(text)
     if annotation is bool and text.lower() in ("true", "false"):
@@ -154,6 +163,9 @@ def _takes(annotation: Any) -> Takes:
         return Takes(either(values), values)
     if annotation is bool:
         return Takes("True or False", ("True", "False"))
+    if origin is list:
+        each = _takes(parts[0])
+        return Takes(f"a list of {each.words}", (f"[{each.written[0]}]",))
     told = [part for part in parts if isinstance(part, Takes)]
     return told[0] if told else Takes("of another type", ("...",))
 

@@ -83,6 +83,16 @@ def facts_of(draft: Draft, *, recipients: int) -> Facts:
     return _rcs(draft)
 
 
+def check_sender(sender: str) -> None:
+    """Raise InvalidArgument for a sender that is too long, or cannot be printed."""
+    if len(sender) > MAX_SENDER_CHARS or not sender.isprintable():
+        raise InvalidArgument(
+            f"a sender is printable text of at most {MAX_SENDER_CHARS} characters; got {ascii(sender)[:80]}",
+            field="sender",
+            hint="Name the agent, the number or the address that it is sent from.",
+        )
+
+
 def _sms(draft: Draft) -> SmsFacts:
     if (draft.text is None) == (draft.segments is None):
         raise InvalidArgument(

@@ -27,16 +27,15 @@ from billing_mcp.domain.messages import (
     SendMessage,
 )
 from billing_mcp.domain.pricing import Channel, PriceBook
-from billing_mcp.operations.drafts import MAX_SEGMENTS, MAX_SENDER_CHARS, Draft, addresses, facts_of
+from billing_mcp.operations.drafts import MAX_SEGMENTS, Draft, addresses, check_sender, facts_of
 from billing_mcp.operations.platform import storable_name
 from billing_mcp.operations.platform_holds import check_reference
 from billing_mcp.operations.platform_keys import posting_key
-from billing_mcp.operations.recipients import RecipientHash, normalised
+from billing_mcp.operations.recipients import RecipientHash, normalised, recipient_hash
 from billing_mcp.store.messages import Campaign
 from billing_mcp.store.outbox import Work
 from billing_mcp.store.store import Store, Transaction
 
-RECIPIENTS_KEY = "recipients"
 MAX_EVENT_ID_CHARS = 100
 Conversation = tuple[Literal["a2p", "p2a"], datetime]
 
@@ -222,24 +221,9 @@ class PlatformMessages:
         return await tx.outbox.take(ACCEPTED_EVENT, lease=secrets.token_hex(16), until=until, limit=limit)
 
 
-async def recipient_hash(tx: Transaction) -> RecipientHash:
-    """The hashes of the recipients in this database."""
-    return RecipientHash(await tx.messages.secret(RECIPIENTS_KEY))
-
-
 def new_campaign(account_id: str, campaign_id: str, name: str, now: datetime) -> Campaign:
     """A campaign that runs. Raises InvalidArgument for what is no name."""
     return Campaign(account_id, campaign_id, storable_name(name) if name else "", "running", now, now)
-
-
-def check_sender(sender: str) -> None:
-    """Raise InvalidArgument for a sender that is too long, or cannot be printed."""
-    if len(sender) > MAX_SENDER_CHARS or not sender.isprintable():
-        raise InvalidArgument(
-            f"a sender is printable text of at most {MAX_SENDER_CHARS} characters; got {ascii(sender)[:80]}",
-            field="sender",
-            hint="Name the agent, the number or the address that it is sent from.",
-        )
 
 
 def _instruction(account_id: str, action: MessageAction, now: datetime) -> Instruction:

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import hmac
 import re
+from typing import TYPE_CHECKING
 
 from billing_mcp.domain.errors import InvalidArgument
 from billing_mcp.domain.pricing import Channel
+
+if TYPE_CHECKING:
+    from billing_mcp.store.store import Transaction
+
+RECIPIENTS_KEY = "recipients"
+"""The name of the server's key for its hashes."""
 
 MAX_ADDRESS_CHARS = 254
 """RFC 5321, 4.5.3.1.3: a path has 256 octets, two of them its brackets."""
@@ -54,3 +61,8 @@ class RecipientHash:
     def _of(self, *parts: str) -> str:
         text = "\x1f".join(parts).encode("utf-8", "surrogatepass")
         return hmac.digest(self._key, text, "sha256")[:16].hex()
+
+
+async def recipient_hash(tx: Transaction) -> RecipientHash:
+    """The hashes of the recipients in this database."""
+    return RecipientHash(await tx.messages.secret(RECIPIENTS_KEY))

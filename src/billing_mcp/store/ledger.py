@@ -32,6 +32,22 @@ WALLET = select(_WALLETS).where(_WALLETS.c.account_id == bindparam("account_id")
 _HASH = select(_TRANSACTIONS.c.hash).where(
     (_TRANSACTIONS.c.account_id == bindparam("account_id")) & (_TRANSACTIONS.c.seq == bindparam("seq"))
 )
+_TRANSACTION = select(_TRANSACTIONS).where(
+    (_TRANSACTIONS.c.account_id == bindparam("account_id"))
+    & (_TRANSACTIONS.c.transaction_id == bindparam("transaction_id"))
+)
+_LEGS = (
+    select(_ENTRIES.c.ledger_account, _ENTRIES.c.amount_micros, _ENTRIES.c.currency)
+    .join(
+        _TRANSACTIONS,
+        (_TRANSACTIONS.c.account_id == _ENTRIES.c.account_id) & (_TRANSACTIONS.c.seq == _ENTRIES.c.seq),
+    )
+    .where(
+        (_TRANSACTIONS.c.account_id == bindparam("account_id"))
+        & (_TRANSACTIONS.c.transaction_id == bindparam("transaction_id"))
+    )
+    .order_by(_ENTRIES.c.line)
+)
 _COUNT_ENTRIES = select(func.count().label("entries")).where(_ENTRIES.c.account_id == bindparam("account_id"))
 
 
@@ -75,6 +91,18 @@ class Ledger:
         for transaction in (each for done in outcomes for each in done.transactions):
             self._changes.add(_change_of(transaction))
         return outcomes
+
+    async def get(self, account_id: str, transaction_id: str) -> LedgerTransaction:
+        """One transaction with its entries. Raises NotFound."""
+        asked = {"account_id": account_id, "transaction_id": transaction_id}
+        rows, legs = await fetch(self._connection, _TRANSACTION, _LEGS, **asked)
+        for row in rows:
+            return _transaction(row._asdict(), tuple([Entry(*leg) for leg in legs]))
+        raise NotFound(
+            f"transaction {transaction_id} does not exist",
+            field="transaction_id",
+            hint="billing.ledger.list lists all of them.",
+        )
 
     async def page(self, account_id: str, *, page: int, page_size: int) -> tuple[list[LedgerTransaction], int]:
         """A page of what changed the wallet's total, newest first, and how many there are.

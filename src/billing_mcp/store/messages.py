@@ -30,6 +30,7 @@ from billing_mcp.store.tables import (
     SecretRow,
     ThreadEventRow,
     UsageRow,
+    WalletRow,
     table,
 )
 
@@ -40,6 +41,7 @@ _USAGE = table(UsageRow)
 _THREADS = table(ThreadEventRow)
 _ACTIVE = table(ActiveUserRow)
 _SECRETS = table(SecretRow)
+_WALLETS = table(WalletRow)
 _ACCOUNT_ID: Any = bindparam("account_id")
 
 _MESSAGE = select(_MESSAGES).where(
@@ -56,6 +58,21 @@ USAGE = (
     .order_by(_USAGE.c.day)
 )
 """What an account has used from a day to a day, by `account_id`, `first` and `last`, both of them included."""
+_USED = (
+    select(_WALLETS.c.currency, *_USAGE.c)
+    .outerjoin_from(
+        _WALLETS,
+        _USAGE,
+        (_USAGE.c.account_id == _WALLETS.c.account_id) & _USAGE.c.day.between(bindparam("first"), bindparam("last")),
+    )
+    .where(_WALLETS.c.account_id == _ACCOUNT_ID)
+    .order_by(_USAGE.c.day)
+)
+_IN_FLIGHT = (
+    select(_USAGE.c.channel, func.sum(_USAGE.c.accepted - _USAGE.c.delivered - _USAGE.c.failed).label("in_flight"))
+    .where((_USAGE.c.account_id == _ACCOUNT_ID) & (_USAGE.c.day <= bindparam("last")))
+    .group_by(_USAGE.c.channel)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +181,27 @@ class Messages:
         (rows,) = await fetch(self._connection, USAGE, account_id=account_id, **days)
         return [usage_of(row) for row in rows]
 
+    async def used(self, account_id: str, first: date, last: date) -> tuple[str, list[tuple[UsageKey, Usage]]]:
+        """The currency of an account, and what `usage` returns: in a single statement. Raises NotFound."""
+        days = {"first": first.isoformat(), "last": last.isoformat()}
+        (rows,) = await fetch(self._connection, _USED, account_id=account_id, **days)
+        if not rows:
+            raise NotFound(f"account {account_id} does not exist", field="account_id")
+        return rows[0][0], [usage_of(row[1:]) for row in rows if row[1] is not None]
+
+    async def in_flight(self, account_id: str, last: date) -> dict[Channel, int]:
+        """To how many recipients of each channel messages were on their way at the end of a day."""
+        (rows,) = await fetch(self._connection, _IN_FLIGHT, account_id=account_id, last=last.isoformat())
+        return {row.channel: int(row.in_flight) for row in rows}
+
+    async def last_event(self, account_id: str, thread: str, at: datetime) -> ThreadEvent | None:
+        """The last event of a thread until a moment, itself included."""
+        c = _THREADS.c
+        within = (c.account_id == account_id) & (c.thread == thread) & (c.at_us <= to_epoch_us(at))
+        order = (c.at_us.desc(), c.outbound, c.event_id.desc())
+        rows = await self._connection.execute(select(_THREADS).where(within).order_by(*order).limit(1))
+        return next((thread_event_of(row)[2] for row in rows), None)
+
     async def thread(self, account_id: str, thread: str) -> tuple[ThreadEvent, ...]:
         """All events of a thread, in order."""
         c = _THREADS.c
@@ -177,6 +215,15 @@ class Messages:
         c = _ACTIVE.c
         within = (c.account_id == account_id) & (c.month == month) & (c.channel == channel)
         found = await self._connection.execute(select(c.recipient).where(within & c.recipient.in_(recipients)))
+        return frozenset(found.scalars())
+
+    async def nth_active(
+        self, account_id: str, month: int, channel: Channel, recipients: Sequence[str]
+    ) -> frozenset[int]:
+        """As which active users of a month the recipients were counted."""
+        c = _ACTIVE.c
+        within = (c.account_id == account_id) & (c.month == month) & (c.channel == channel)
+        found = await self._connection.execute(select(c.nth).where(within & c.recipient.in_(recipients)))
         return frozenset(found.scalars())
 
     async def secret(self, name: str) -> bytes:

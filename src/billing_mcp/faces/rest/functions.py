@@ -95,6 +95,8 @@ def _handler(app: App, place: Place) -> Callable[[Request], Awaitable[Response]]
         except BillingError as error:
             refused = explain(error, request, sent) if isinstance(error, InvalidArgument) else error
             return refusal(request, refused, app.settings, wanted=[operation.permission], arguments=arguments)
+        if place.method != "GET":
+            return done(encoded(result))
         return found(request, encoded(result), links=links_of(request, result))
 
     return handle

@@ -66,7 +66,7 @@ def function_docs(
         "description": _description(operation),
         "security": [{"bearer": [operation.permission.value]}],
         "parameters": [_in_path(name, operation) for name in re.findall(r"{(\w+)}", path)],
-        "responses": {"200": _result(operation), **_refusals(operation, method, own=own)},
+        "responses": {"200": _result(operation, method), **_refusals(operation, method, own=own)},
         "x-billing-function": operation.name,
     }
     if method == "GET":
@@ -74,7 +74,8 @@ def function_docs(
         described["parameters"].append(parameter("IfNoneMatch"))
         described["responses"]["304"] = nothing_new("ETag", "Link")
         return described
-    described["parameters"].append(parameter("IdempotencyKey"))
+    if operation.writes:
+        described["parameters"].append(parameter("IdempotencyKey"))
     described["requestBody"] = _body(parameters)
     return described
 
@@ -205,8 +206,9 @@ def _schema_in_body(parameter: Parameter) -> dict[str, Any]:
     return schema if parameter.required else {**schema, "default": parameter.default}
 
 
-def _result(operation: Operation) -> dict[str, Any]:
-    sent = ("Execution-Id", "Idempotent-Replayed") if operation.writes else ("ETag", "Link")
+def _result(operation: Operation, method: str) -> dict[str, Any]:
+    sent: tuple[str, ...] = ("ETag", "Link") if method == "GET" else ()
+    sent = ("Execution-Id", "Idempotent-Replayed") if operation.writes else sent
     return answered(operation.summary, operation.returns.__name__, *sent)
 
 
