@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from billing_mcp.domain.clock import iso
@@ -126,8 +126,7 @@ def _terms(message: Message, book: PriceBook) -> tuple[Message, str, str | None]
         ]
     except InvalidArgument as error:
         return message, own, f"Now {error.message}: the prices stored with the message stand in for it."
-    terms = replace(
-        message,
+    terms = message._replace(
         rule_id=rated.rule_id,
         unit=rated.unit,
         quantity=rated.quantity,
