@@ -83,9 +83,9 @@ def _line(bar: Bar, top: Decimal, width: int) -> Text:
 
 def as_svg(chart: Chart) -> str:
     """The chart as an SVG document that needs nothing else; each part tells its value when it is pointed at."""
+    size = f"viewBox='0 0 {_WIDTH} {_HEIGHT}'"
     parts = [
-        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {_WIDTH} {_HEIGHT}' role='img' "
-        f"aria-label='{_attribute(chart.title)}'>",
+        f"<svg xmlns='http://www.w3.org/2000/svg' {size} role='img' aria-label='{_attribute(chart.title)}'>",
         f"<rect width='{_WIDTH}' height='{_HEIGHT}' fill='#ffffff'/>",
         _words(_LEFT, 28, chart.title, "font-size='18' font-weight='600' fill='#1a1a1a'"),
         *_legend(chart),

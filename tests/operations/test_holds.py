@@ -230,7 +230,8 @@ async def test_what_is_missing_is_owed_and_the_account_can_hold_nothing_more(
     async with store.read(NOW) as tx:
         (event,) = await tx.outbox.of(ACCOUNT)
     assert event.event == "billing.account.past_due"
-    assert event.payload == {"hold_id": taken, "owed": "0.50", "currency": "EUR"}
+    payload = {name: event.payload[name] for name in ("hold_id", "owed", "currency")}
+    assert payload == {"hold_id": taken, "owed": "0.50", "currency": "EUR"}
     await holds.capture(ACCOUNT, charged, eur("2.50"))
     await holds.release(ACCOUNT, given_back)
     assert await balances(store) == (eur("2.00"), 0)

@@ -17,7 +17,21 @@ from billing_mcp import __version__
 from billing_mcp.logs import configure_logs
 
 COMMANDS = (
-    *("demo", "serve", "config", "doctor", "run", "call", "accounts", "holds", "catalog", "keys", "db", "audit"),
+    *(
+        "demo",
+        "serve",
+        "config",
+        "doctor",
+        "run",
+        "call",
+        "accounts",
+        "holds",
+        "catalog",
+        "report",
+        "keys",
+        "db",
+        "audit",
+    ),
     *("worker", "outbox", "backup", "restore", "bundle"),
 )
 """Each is a module of this package that has its `app`, but for those that share one."""
