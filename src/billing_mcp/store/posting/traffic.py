@@ -104,7 +104,7 @@ class Traffic:
             if each.after.alone_id is not None:
                 others[each.after.alone_id] = self.messages.get((account_id, each.after.alone_id))
         known = {name: each for name, each in others.items() if each is not None}
-        month = month_of(now.date())
+        month = self._month(account_id, channel, now)
         recipients = {*_recipients(action), *(message.recipients if message else ())}
         recipients.update(r for each in known.values() for r in each.recipients)
         scene = Scene(
@@ -184,7 +184,15 @@ class Traffic:
             return
         asked = [(account_id, thread, to_epoch_us(at)) for (account_id, thread), at in since.items()]
         named: set[_Place] = set()
-        for row in (yield words.asked(sql.THREADS_ASKED, sorted(asked))):
+        rows = list((yield words.asked(sql.THREADS_ASKED, sorted(asked))))
+        heard = {
+            (each.account_id, a.thread, a.event_id)
+            for each in instructions
+            if isinstance(a := each.action, ReportInbound)
+        }
+        if heard:
+            rows += yield words.asked(sql.HEARD_ASKED, sorted(heard))
+        for row in rows:
             account_id, thread, event = thread_event_of(row)
             self._threads.setdefault((account_id, thread), {})[event.order] = event
             if event.outbound:
@@ -196,12 +204,12 @@ class Traffic:
     def _read_active(self, words: Words, instructions: Sequence[Instruction]) -> Generator[Read, Any, None]:
         """Which recipients were active in their month already, where that is priced."""
         asked: set[tuple[str, int, str, str]] = set()
+        last = max(each.now for each in instructions)
         for each in instructions:
             book = _book(each)
             priced = book.version_on(each.now.date()).active_users if book and _is_priced(book, each.now) else {}
             if not priced:
                 continue
-            month = month_of(each.now.date())
             place = _message(each)
             message = None if place is None else self.messages.get(place)
             found = [(_channel(each, message), r) for r in _recipients(each.action)]
@@ -212,7 +220,12 @@ class Traffic:
                 found += [(other.channel, r) for r in other.recipients] if other else []
                 alone = self.messages.get((each.account_id, event.after.alone_id or ""))
                 found += [(alone.channel, r) for r in alone.recipients] if alone else []
-            asked.update((each.account_id, month, channel, r) for channel, r in found if channel in priced)
+            asked.update(
+                (each.account_id, self._month(each.account_id, channel, latest), channel, r)
+                for channel, r in found
+                for latest in (each.now, last)
+                if channel in priced
+            )
         if asked:
             for account_id, month, channel, recipient, _ in (yield words.asked(sql.ACTIVE_ASKED, sorted(asked))):
                 self._active.add((account_id, month, channel, recipient))
@@ -224,6 +237,11 @@ class Traffic:
         place = _message(instruction)
         message = None if place is None else self.messages.get(place)
         return None if message is None else message.thread
+
+    def _month(self, account_id: str, channel: Channel, now: datetime) -> int:
+        """The month that is booked to: no clock takes a channel back to a month that has ended for it."""
+        state = self._states.get((account_id, channel))
+        return max(month_of(now.date()), state.month if state is not None else 0)
 
     def _plan_tiers(self, instruction: Instruction) -> dict[Channel, int]:
         """What the plan of the account grants, as of the day of the instruction."""
