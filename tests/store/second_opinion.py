@@ -35,7 +35,7 @@ _ACTIVE: dict[str, tuple[tuple[int | None, int], ...]] = {
     "email": ((3, 300), (None, 200)),
 }
 """What each active user of a month costs, up to the which one."""
-_VERSIONS = {"spring": (date(2026, 1, 1), 0), "summer": (date(2026, 5, 1), 7)}
+_VERSIONS = {"spring": (date(2020, 1, 1), 0), "summer": (date(2026, 5, 1), 7)}
 """From when on, and by how much everything is dearer."""
 
 Charged = tuple[str, int, int]

@@ -168,6 +168,16 @@ async def test_nobody_reports_what_is_not_there_or_has_not_happened(platform: Pl
     assert await everything(database) == before
 
 
+async def test_an_id_that_no_database_can_store_is_not_there(platform: Platform) -> None:
+    for odd in ("\x00", "\x1f", "\udc00"):
+        with pytest.raises(NotFound):
+            await platform.send(sms(1, campaign_id=odd))
+        with pytest.raises(NotFound):
+            await platform.send(sms(1), odd)
+        with pytest.raises(NotFound):
+            await platform.report(replace(await platform.sent(sms(1)), message_id=odd))
+
+
 # Conversations
 
 

@@ -151,7 +151,7 @@ class SendMessage:
 
 @dataclass(frozen=True, slots=True)
 class ReportDelivery:
-    """What became of a message, for one recipient or for all of whom it is not known yet.
+    """What became of a message, for one recipient or for all of them: delivered outranks failed.
 
     `segments` is the provider's count of parts. `conversation` is when a conversation started that the provider
     counts the message into, and which kind it was.
