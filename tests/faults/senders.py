@@ -10,17 +10,14 @@ import asyncio
 import os
 import sys
 from dataclasses import dataclass
-from datetime import date
 from typing import Any, Literal
 
 from billing_mcp.domain.clock import system_clock
 from billing_mcp.domain.instructions import Receipt
-from billing_mcp.domain.messages import Message
 from billing_mcp.operations.drafts import Draft
 from billing_mcp.operations.platform_messages import PlatformMessages
 from billing_mcp.store.store import Store
 from tests.faults.ground import account
-from tests.store.recount import counted, recounted, used, without_days
 from tests.store.second_opinion import price_book
 
 SENDERS = 24
@@ -74,32 +71,6 @@ class Errand:
 def messages_on(store: Store) -> PlatformMessages:
     """The platform's messages on a store, by the system's clock."""
     return PlatformMessages(store, system_clock, price_book())
-
-
-async def assert_counted(store: Store, accounts: int = ACCOUNTS) -> list[Message]:
-    """What was added up is what the ledger and the messages say again; all messages."""
-    messages: list[Message] = []
-    async with store.read(system_clock()) as tx:
-        for account_id in map(account, range(accounts)):
-            rows = [row async for row in tx.ledger.history(account_id)]
-            stored = {each.message_id: each for each in await tx.messages.all(account_id)}
-            booked = await used(tx, account_id)
-            assert recounted(rows, stored) == {
-                key: number for key, number in booked.items() if key[-1] in ("quantity", "amount")
-            }
-            assert counted(stored) == without_days(booked)
-            states = await tx.messages.states(account_id)
-            for channel in states:
-                days = await tx.messages.usage(account_id, date(2020, 1, 1), date(2199, 1, 1))
-                units = sum(u.quantity for k, u in days if k.channel == channel and k.unit != "mau")
-                users = sum(u.quantity for k, u in days if k.channel == channel and k.unit == "mau")
-                assert (states[channel].volume, states[channel].active_users) == (units, users)
-            held = await tx.holds.older(account_id, than=None, status="open", limit=100_000)
-            assert {hold.reference for hold in held} == {
-                each.message_id for each in stored.values() if each.status == "accepted" and each.hold_micros
-            }
-            messages += stored.values()
-    return messages
 
 
 def acknowledged(log: int, errand: Errand, step: str, what: str) -> None:

@@ -404,6 +404,31 @@ async def test_nobody_is_active_in_a_month_in_which_nothing_is_charged_for_them(
     await platform.assert_sound()
 
 
+async def test_two_that_are_charged_at_once_make_their_recipient_active_once(platform: Platform) -> None:
+    began = platform.now = datetime(2026, 3, 29, tzinfo=UTC)
+    first = await platform.delivered(text())
+    platform.now = began + 23 * HOUR
+    await platform.hear("e1")
+    covered = []
+    for hours in (30, 40):
+        platform.now = began + hours * HOUR
+        covered.append(await platform.delivered(text()))
+    platform.now = datetime(2026, 4, 1, tzinfo=UTC)
+    await platform.hear("e0", at=began + HOUR)  # so the window ended before both of them
+    assert [(await platform.get(each)).place for each in (first, *covered)] == ["a2p_conversation", "alone", "alone"]
+    assert await platform.active_users() == {"2026-03-29": 1, "2026-04-01": 1}
+    await platform.assert_sound()
+
+
+async def test_all_that_is_reported_in_one_transaction_makes_a_recipient_active_once(platform: Platform) -> None:
+    sent = [await platform.sent(text()) for _ in range(3)]
+    reports = [await platform.messages.reporting(ACCOUNT, each.message_id, "delivered") for each in sent]
+    async with platform.store.write(platform.now) as tx:
+        await tx.ledger.carry_out(reports)
+    assert await platform.money() == (FUNDS - 3 * BASIC - USER, 0)
+    await platform.assert_sound()
+
+
 async def test_a_clock_that_is_behind_at_the_end_of_a_month_charges_nobody_twice(platform: Platform) -> None:
     platform.now = datetime(2026, 4, 1, tzinfo=UTC)
     first, second, third = [await platform.sent(text()) for _ in range(3)]

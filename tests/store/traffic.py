@@ -17,7 +17,7 @@ from billing_mcp.store.audit import verify_books
 from billing_mcp.store.messages import Campaign
 from billing_mcp.store.store import Store
 from tests.store.books import ACCOUNT, OTHER
-from tests.store.recount import counted, recounted, used, without_days
+from tests.store.recount import assert_counted
 from tests.store.second_opinion import BEGINNING, price_book
 
 ADA, BOB = "+4915112345601", "+4915112345602"
@@ -117,16 +117,7 @@ class Platform:
         async with self.store.read(self.now) as tx:
             assert (await verify_books(tx)).findings == ()
             for account_id in (ACCOUNT, OTHER):
-                rows = [row async for row in tx.ledger.history(account_id)]
-                stored = {each.message_id: each for each in await tx.messages.all(account_id)}
-                booked = await used(tx, account_id)
-                assert recounted(rows, stored) == {
-                    key: number for key, number in booked.items() if key[-1] in ("quantity", "amount")
-                }
-                assert counted(stored) == without_days(booked)
-                flying = {each.message_id for each in stored.values() if each.status == "accepted"}
-                held = await tx.holds.older(account_id, than=None, status="open", limit=10_000)
-                assert {hold.reference for hold in held} <= flying
+                await assert_counted(tx, account_id)
 
 
 def text(size: int = 5, **more: Any) -> Draft:
