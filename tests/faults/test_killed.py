@@ -27,7 +27,7 @@ LATEST = 600
 
 
 class Victim:
-    """A child with 64 writers, and what it was told."""
+    """A child with many writers, and what it was told."""
 
     def __init__(self, process: Process, log: Path, run: str) -> None:
         self.run = run
@@ -35,10 +35,10 @@ class Victim:
         self._log = log
 
     @classmethod
-    async def start(cls, database: str, folder: Path, run: str) -> Victim:
+    async def start(cls, database: str, folder: Path, run: str, *, module: str = "tests.faults.writers") -> Victim:
         """A child that is ready and waits for the word."""
         log = folder / f"{run}.log"
-        command = (sys.executable, "-m", "tests.faults.writers", database, str(log), run)
+        command = (sys.executable, "-m", module, database, str(log), run)
         return cls(await asyncio.create_subprocess_exec(*command, stdin=PIPE, stderr=PIPE, cwd=PROJECT), log, run)
 
     async def killed_after(self, steps: int) -> None:

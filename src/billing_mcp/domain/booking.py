@@ -26,7 +26,7 @@ from billing_mcp.domain.ledger import (
     Wallet,
     decide,
 )
-from billing_mcp.domain.messages import DELIVERED, CampaignStatus, Charge, Message
+from billing_mcp.domain.messages import DELIVERED, WAITING, CampaignStatus, Charge, Message
 from billing_mcp.domain.plans import AccountStatus
 from billing_mcp.domain.pricing import Channel, PriceBook, PriceVersion, Unit, graduated_micros
 from billing_mcp.domain.tiers import ChannelState, month_of, month_text, rolled, used
@@ -81,7 +81,7 @@ class Scene:
     hold: Hold | None = None
     """The open hold of the message."""
     thread: tuple[ThreadEvent, ...] = ()
-    """The last events before the one at hand, and all after it."""
+    """The last events before the one at hand, all after it, and the one at hand if it was told before."""
     others: Mapping[str, Message] = field(default_factory=dict)
     """The messages of the thread, by id."""
     campaign: CampaignStatus | None = None
@@ -166,8 +166,8 @@ class Booking:
 
     def judge(self, thread: str, new: Sequence[ThreadEvent]) -> None:
         """Put events into the thread, and charge every message what it then counts as."""
-        known = {each.order: each for each in self._scene.thread}
-        fresh = [each for each in new if each.order not in known]
+        known = {each.event_id: each for each in self._scene.thread}
+        fresh = [each for each in new if each.event_id not in known]
         if not fresh:
             return
         first = min(each.at for each in fresh)
@@ -175,7 +175,7 @@ class Booking:
         later = [each for each in self._scene.thread if each.at >= first]
         told, places = judged(base, [*later, *fresh])
         self._thread = thread
-        self._thread_events = tuple(each for each in told if each != known.get(each.order))
+        self._thread_events = tuple(each for each in told if each != known.get(each.event_id))
         for message_id, place in places.items():
             message = self.changed.get(message_id) or self._scene.others[message_id]
             settled = self.settle(message, place)
@@ -196,7 +196,7 @@ class Booking:
             charged_quantity=due.quantity,
             charged_micros=due.amount_micros,
         )
-        if due.quantity:
+        if due.quantity > was_quantity:
             self._meet(settled)
         return settled
 
@@ -232,12 +232,16 @@ class Booking:
         self._transactions.append(transaction)
 
     def _meet(self, message: Message) -> None:
-        """Charge a recipient who was not active in this month until now, if that is priced."""
+        """Charge those for whom more is charged now, and who were not active in this month yet, if that is priced."""
         book = cast("PriceBook", self._book)
         version = book.version_on(self._now.date())
         bands = version.bands(message.channel, message.market)
-        reached = [r for r, outcome in zip(message.recipients, message.outcomes, strict=True) if outcome == DELIVERED]
-        for recipient in [each for each in dict.fromkeys(reached) if bands and each not in self._active]:
+        before = WAITING * len(message.recipients)
+        if len(before) > 1 and self._scene.message is not None:
+            before = self._scene.message.outcomes  # others of its recipients were charged for before
+        outcomes = zip(message.recipients, message.outcomes, before, strict=True)
+        reached = [r for r, outcome, was in outcomes if outcome == DELIVERED != was]
+        for recipient in [each for each in reached if bands and each not in self._active]:
             state = state_now(replace(self._scene, state=self._state), message.channel, book, self._now)
             nth = state.active_users + 1
             price = graduated_micros(bands, nth)

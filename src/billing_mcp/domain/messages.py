@@ -111,8 +111,8 @@ class Message(NamedTuple):
 
     @property
     def hold_micros(self) -> int:
-        """What was held for it."""
-        return self.amount_micros + self.mau_micros
+        """What was held for it; nothing while it is held back."""
+        return 0 if self.hold_id is None else self.amount_micros + self.mau_micros
 
     @property
     def delivered(self) -> int:
@@ -164,7 +164,7 @@ class SendMessage:
 
 @dataclass(frozen=True, slots=True)
 class ReportDelivery:
-    """What became of a message, for one recipient or for all of whom it is not known yet.
+    """What became of a message, for one recipient or for all of them: delivered outranks failed.
 
     `segments` is the provider's count of parts. `conversation` is when a conversation started that the provider
     counts the message into, and which kind it was.

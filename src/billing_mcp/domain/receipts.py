@@ -30,6 +30,8 @@ def report(scene: Scene, action: ReportDelivery, *, now: datetime) -> MessageDec
     """
     message = named(scene, action.message_id)
     _check_moment(action.occurred_at, now)
+    if action.conversation is not None:
+        _check_moment(action.conversation[1], now, field="conversation")
     told = _with_receipt(message, action)
     booking = Booking(scene, action.book, now)
     if told == message and action.conversation is None:
@@ -73,7 +75,8 @@ def _with_receipt(message: Message, action: ReportDelivery) -> Message:
         if outcomes[place] == WAITING or outcome == DELIVERED:
             outcomes[place] = outcome
     together = "".join(outcomes)
-    status: MessageStatus = message.status
+    # One that was held back and is reported has left all the same: it is not to be accepted again.
+    status: MessageStatus = message.status if together == message.outcomes else "accepted"
     if WAITING not in together:
         status = "delivered" if DELIVERED in together else "failed"
     delivered_at, segments = message.delivered_at, message.segments
@@ -98,10 +101,10 @@ def _addressed(message: Message, action: ReportDelivery) -> Iterable[int]:
     return found
 
 
-def _check_moment(occurred_at: datetime, now: datetime) -> None:
-    if occurred_at > now + _CLOCKS_APART:
+def _check_moment(moment: datetime, now: datetime, *, field: str = "occurred_at") -> None:
+    if moment > now + _CLOCKS_APART:
         raise InvalidArgument(
-            f"occurred_at {iso(occurred_at)} is later than now, {iso(now)}",
-            field="occurred_at",
+            f"{field} {iso(moment)} is later than now, {iso(now)}",
+            field=field,
             hint="Give the provider's own moment of it, in UTC.",
         )

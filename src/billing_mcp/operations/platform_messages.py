@@ -84,6 +84,8 @@ class PlatformMessages:
         now = self._clock()
         check_reference(draft.reference)
         check_sender(draft.sender)
+        if draft.campaign_id is not None:
+            _checked_id(draft.campaign_id, "campaign_id")
         to = addresses(draft)
         recipients = tuple([hashes.recipient(account_id, draft.channel, each) for each in to])
         facts = facts_of(draft, recipients=len(to))
@@ -137,7 +139,7 @@ class PlatformMessages:
         segments: int | None = None,
         conversation: Conversation | None = None,
     ) -> Instruction:
-        """What a delivery receipt carries out: it is for one `recipient`, or for all of whom nothing is known yet."""
+        """What a delivery receipt carries out: it is for one `recipient`, or for all of them."""
         now = self._clock()
         if segments is not None and not 1 <= segments <= MAX_SEGMENTS:
             raise InvalidArgument(f"segments must be 1 to {MAX_SEGMENTS}; got {segments}", field="segments")

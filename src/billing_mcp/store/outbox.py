@@ -100,7 +100,7 @@ class Outbox:
     async def of(self, account_id: str) -> list[Event]:
         """The events of an account, oldest first."""
         rows = await self._connection.execute(select(_OUTBOX).where(_C.account_id == account_id).order_by(_C.event_id))
-        return [Event(row.account_id, row.event, json.loads(row.payload_json)) for row in rows]
+        return [Event(row.account_id, row.event, json.loads(row.payload_json), row.event_id) for row in rows]
 
     async def unsettled(self, topic: str, account_ids: Sequence[str], *, dead_since: datetime) -> set[str]:
         """Those of the accounts that have work on a topic: waiting, or dead since a moment."""

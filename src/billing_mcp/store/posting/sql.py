@@ -157,6 +157,8 @@ THREADS_ASKED = Lookup(
     "AND p.thread = {1} AND p.at_us < {2}), {2})",
 )
 """By account, thread and moment: the last events before it, and all from it on."""
+HEARD_ASKED = Lookup(THREAD_EVENTS.table, ("account_id", "thread", "event_id"))
+"""What was told of a thread before, whenever it is said to have been. A thread is short."""
 
 _INSERTED = (TRANSACTIONS, ENTRIES, NEW_HOLDS, NEW_KEYS, EVENTS, NEW_MESSAGES, NEW_ACTIVE_USERS)
 _CHANGED = (HOLDS, WALLETS, STATUSES, MESSAGES)
@@ -171,6 +173,7 @@ _LOOKED_UP: dict[Lookup, tuple[str, ...]] = {
     PHASES_ASKED: ("text",),
     ACTIVE_ASKED: ("text", "bigint", "text", "text"),
     THREADS_ASKED: ("text", "text", "bigint"),
+    HEARD_ASKED: ("text", "text", "text"),
 }
 """Every look-up, and the types of what it is asked by."""
 

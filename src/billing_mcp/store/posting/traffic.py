@@ -208,7 +208,15 @@ class Traffic:
             return
         asked = [(account_id, thread, to_epoch_us(at)) for (account_id, thread), at in since.items()]
         named: set[_Place] = set()
-        for row in (yield words.asked(sql.THREADS_ASKED, sorted(asked))):
+        rows = list((yield words.asked(sql.THREADS_ASKED, sorted(asked))))
+        heard = {
+            (each.account_id, a.thread, a.event_id)
+            for each in instructions
+            if isinstance(a := each.action, ReportInbound)
+        }
+        if heard:
+            rows += yield words.asked(sql.HEARD_ASKED, sorted(heard))
+        for row in rows:
             account_id, thread, event = thread_event_of(row)
             self._threads.setdefault((account_id, thread), {})[event.order] = event
             if event.outbound:
@@ -222,11 +230,13 @@ class Traffic:
     ) -> Generator[Read, Any, None]:
         """Which recipients were active in their month already, on channels where that is priced."""
         asked: set[tuple[str, int, str, str]] = set()
+        last = max(each.now for each in instructions)
         for each in instructions:
-            action, month = each.action, month_of(each.now.date())
+            action = each.action
             if isinstance(action, SendMessage):
                 channel = action.facts.channel
                 if channel in priced:
+                    month = self._month(each.account_id, channel, each.now)
                     asked.update((each.account_id, month, channel, r) for r in action.recipients)
                 continue
             place, thread = _message(each), self._thread(each)
@@ -234,7 +244,11 @@ class Traffic:
             events = self._threads.get((each.account_id, thread), {}).values() if thread else ()
             named = [message, *self._messages_in(each.account_id, events).values()]
             found = [(m.channel, r) for m in named if m is not None and m.channel in priced for r in m.recipients]
-            asked.update((each.account_id, month, channel, r) for channel, r in found)
+            asked.update(
+                (each.account_id, self._month(each.account_id, channel, latest), channel, r)
+                for channel, r in found
+                for latest in (each.now, last)
+            )
         if asked:
             for account_id, month, channel, recipient, _ in (yield words.asked(sql.ACTIVE_ASKED, sorted(asked))):
                 self._active.add((account_id, month, channel, recipient))
@@ -259,8 +273,14 @@ class Traffic:
 
     def _active_of(self, instruction: Instruction, channel: Channel, recipients: Iterable[str]) -> frozenset[str]:
         """Those of the recipients who were active in this month already."""
-        account_id, month = instruction.account_id, month_of(instruction.now.date())
+        account_id = instruction.account_id
+        month = self._month(account_id, channel, instruction.now)
         return frozenset(r for r in recipients if (account_id, month, channel, r) in self._active)
+
+    def _month(self, account_id: str, channel: Channel, now: datetime) -> int:
+        """The month that is booked to: no clock takes a channel back to a month that has ended for it."""
+        state = self._states.get((account_id, channel))
+        return max(month_of(now.date()), state.month if state is not None else 0)
 
     def _plan_tiers(self, instruction: Instruction) -> dict[Channel, int]:
         """What the plan of the account grants, as of the day of the instruction."""
