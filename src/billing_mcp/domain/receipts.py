@@ -31,6 +31,8 @@ def report(scene: Scene, action: ReportDelivery, *, now: datetime) -> MessageDec
     """
     message = named(scene, action.message_id)
     _check_moment(action.occurred_at, now)
+    if action.conversation is not None:
+        _check_moment(action.conversation[1], now, "started_at")
     told = _with_receipt(message, action)
     booking = Booking(scene, action.book, now)
     if told == message and action.conversation is None:
@@ -99,10 +101,10 @@ def _addressed(message: Message, action: ReportDelivery) -> Iterable[int]:
     return found
 
 
-def _check_moment(occurred_at: datetime, now: datetime) -> None:
-    if occurred_at > now + _CLOCKS_APART:
+def _check_moment(moment: datetime, now: datetime, field: str = "occurred_at") -> None:
+    if moment > now + _CLOCKS_APART:
         raise InvalidArgument(
-            f"occurred_at {iso(occurred_at)} is later than now, {iso(now)}",
-            field="occurred_at",
+            f"{field} {iso(moment)} is later than now, {iso(now)}",
+            field=field,
             hint="Give the provider's own moment of it, in UTC.",
         )
