@@ -16,12 +16,16 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import Scope
 
 from billing_mcp.faces.platform.desk import PREFIX, asking_of
 from billing_mcp.faces.rest.answering import encoded, found, links_of
 from billing_mcp.faces.rest.reading import json_object, query
 from billing_mcp.faces.scope import ACCOUNT_ID
 
+_WORDS = frozenset({"batch", "inbound", "receipts"})
+"""They stand in a path where an id can stand."""
 _ASKED, _ASKING, _BODY, _DESK = "asked", "asking", "given", "desk"
 
 
@@ -44,6 +48,13 @@ class HotRoute(APIRoute):
 
     One that only reads returns what it has found.
     """
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Whether a request is for it: where another route has a word, the word is no parameter of this one."""
+        match, found = super().matches(scope)
+        if match is not Match.NONE and not _WORDS.isdisjoint(found["path_params"].values()):
+            return Match.NONE, {}
+        return match, found
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler, for a request."""

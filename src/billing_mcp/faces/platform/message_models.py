@@ -63,8 +63,8 @@ MessageReference = Annotated[
 Text = Annotated[
     str, Field(max_length=_MAX_TEXT_CHARS, description="It is counted, and not kept.", examples=["Your parcel is here"])
 ]
-Segments = Annotated[int, whole(), Field(ge=1, le=MAX_SEGMENTS, examples=[2])]
-TextBytes = Annotated[int, whole(), Field(ge=0, le=MAX_TEXT_BYTES, description="The text's bytes in UTF-8.")]
+Segments = Annotated[int, Field(ge=1, le=MAX_SEGMENTS, examples=[2]), whole()]
+TextBytes = Annotated[int, Field(ge=0, le=MAX_TEXT_BYTES, description="The text's bytes in UTF-8."), whole()]
 
 
 class Email(Given):
@@ -401,9 +401,9 @@ class Campaign(Shown):
 class Take(Given):
     """How many accepted messages to take, and for how long."""
 
-    limit: Annotated[int, whole(), Field(ge=1, le=MAX_TAKEN)] = MAX_TAKEN
+    limit: Annotated[int, Field(ge=1, le=MAX_TAKEN), whole()] = MAX_TAKEN
     lease_s: Annotated[
-        int, whole(), Field(ge=1, le=MAX_LEASE_S, description="After so many seconds others may take them.")
+        int, Field(ge=1, le=MAX_LEASE_S, description="After so many seconds others may take them."), whole()
     ] = 60
 
 
