@@ -125,6 +125,7 @@ PLATFORM: dict[str, tuple[str, str, dict[str, Any] | None]] = {
             "user": "+4915112345678",
             "event_id": "evt_81c7",
             "kind": "suggested_reply",
+            "occurred_at": "2026-03-12T09:59:00Z",
         },
     ),
     "create_key": (

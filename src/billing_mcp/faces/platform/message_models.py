@@ -340,7 +340,9 @@ class NewInbound(_OfAccount):
         ),
     ]
     kind: InboundKind
-    occurred_at: Annotated[Moment | None, Field(description="When, by the provider's clock. Default: now.")] = None
+    occurred_at: Annotated[
+        Moment, Field(description="When, by the provider's clock: the same moment each time it is told.")
+    ]
 
 
 class Inbound(_Booked):

@@ -65,7 +65,7 @@ async def report_deliveries(given: NewReceipts, desk: AtDesk) -> Response:
 async def report_inbound(given: NewInbound, desk: AtDesk) -> Response:
     """Say that a user wrote to a conversational agent, or tapped: conversations form, and what follows is judged again.
 
-    It needs no key: the same `event_id` counts once, however late it comes.
+    It needs no key: the same `event_id` of the same moment counts once, however late it comes.
     Errors: not_found.
     """
     hearing = await desk.messages.hearing(
