@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from billing_mcp.app import App
+from billing_mcp.catalog.loader import default_text
 from billing_mcp.domain.errors import BillingError, Unavailable
 from billing_mcp.domain.instructions import Instruction, Receipt
+from billing_mcp.settings import Settings
 from tests.conftest import Clock
-from tests.faces.platform import NOBODY, PlatformClient, must, refusal
+from tests.faces.platform import NOBODY, PlatformClient, must, platform_client, refusal
 from tests.world import World
 
 PHONE = "+4915112345678"
@@ -404,6 +408,25 @@ async def test_what_cannot_be_read_of_a_message_refuses_the_whole_batch_by_its_p
     assert refusal(await sender.batch(SMS, name="a\u001fb"), 422, "invalid_argument")["field"] == "name"
     assert refusal(await sender.batch(SMS, mode="most"), 422, "invalid_argument")["field"] == "mode"
     assert await sender.account() == (10, 0)
+
+
+async def test_a_message_that_has_no_price_is_named_by_its_place(database: str, clock: Clock, tmp_path: Path) -> None:
+    catalog = tmp_path / "catalog.toml"
+    priced_anywhere = '"*" = ["0.0950", "0.0900", "0.0860"]\n'
+    text = default_text()
+    assert text.count(priced_anywhere) == 1
+    catalog.write_text(text.replace(priced_anywhere, ""), "utf-8")
+    settings = Settings(database=database, catalog=catalog, workers=1)
+    async with App.open(settings, clock=clock) as app, platform_client(app) as platform:
+        sender = Sender(platform, await World(app, clock).account(funds="10.00"))
+        messages = [SMS, {**SMS, "market": "IT"}, SMS]
+
+        alone = refusal(await sender.send(messages[1]), 422, "not_priced")
+        each = (await must(sender.batch(*messages))).json()
+        whole = refusal(await sender.batch(*messages, mode="all_or_nothing"), 422, "not_priced")
+
+    assert (alone["field"], whole["field"]) == ("market", "messages.1.market")
+    assert told(each) == [(201, ""), (422, "not_priced"), (201, "")]
 
 
 class Cut:
@@ -853,8 +876,11 @@ async def test_a_tier_that_is_granted_is_the_price_of_what_is_sent_from_then_on(
     assert await platform.get(path) == overridden.json()
     assert (await sender.reported(before))["charged"]["amount"] == "0.075"
     assert (await sender.sent(RCS))["billing"]["tier"] == "standard"
+    assert (await platform.get(path))["volume"] == 1
     clock.now += timedelta(days=60)
-    assert (await must(platform.send("PUT", path, {}))).json()["tier"] == "standard"
+    assert (await platform.get(path))["volume"] == 0
+    taken_back = (await must(platform.send("PUT", path, {}))).json()
+    assert (taken_back["tier"], taken_back["volume"], taken_back["missed_months"]) == ("standard", 0, 0)
 
 
 async def test_a_tier_that_there_is_not_is_refused_with_the_names_of_those_there_are(

@@ -120,12 +120,12 @@ async def _each_of(given: NewBatch, asking: Asking) -> Done:
 
 async def _sent(given: NewBatch, campaign: Campaign, asking: Asking) -> list[Receipt | BillingError]:
     """What became of each message, in order. What is wrong with one by itself is known before any is sent."""
-    platform = asking.desk.messages
+    platform, own = asking.desk.messages, asking.under_key
     hashes = await platform.hashes()
     outcomes: list[Receipt | BillingError | None] = []
     instructions: list[Instruction] = []
     for index, content in enumerate(given.messages):
-        key: UnderKey = {**asking.under_key, "idempotency_key": nth_key(asking.key, index)}
+        key: UnderKey = {**own, "idempotency_key": nth_key(asking.key, index)}
         draft = _draft(content, campaign.campaign_id)
         try:
             instructions.append(platform.sending(given.account_id, draft, hashes, **key))
