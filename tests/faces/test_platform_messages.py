@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from httpx2 import AsyncClient
 
 from billing_mcp.app import App
 from billing_mcp.catalog.loader import default_text
@@ -17,6 +19,7 @@ from billing_mcp.domain.instructions import Instruction, Receipt
 from billing_mcp.settings import Settings
 from tests.conftest import Clock
 from tests.faces.platform import NOBODY, PlatformClient, must, platform_client, refusal
+from tests.faces.server import ACCOUNT, billing_mcp, serving
 from tests.world import World
 
 PHONE = "+4915112345678"
@@ -427,6 +430,17 @@ async def test_a_message_that_has_no_price_is_named_by_its_place(database: str, 
 
     assert (alone["field"], whole["field"]) == ("market", "messages.1.market")
     assert told(each) == [(201, ""), (422, "not_priced"), (201, "")]
+
+
+async def test_a_batch_of_long_texts_has_room(demo: str) -> None:
+    made = billing_mcp("keys", "create", "sender", "--platform", "--json", "--database", demo)
+    headers = {"Authorization": f"Bearer {json.loads(made.stdout)['key']}"}
+    long = {"channel": "sms", "to": [PHONE], "market": "US", "text": "x" * 1530}
+    body = {"account_id": ACCOUNT, "messages": [long] * 1000}
+    async with serving(demo) as server, AsyncClient(headers=headers, timeout=60) as client:
+        sent = await client.post(f"http://{server.address}/v1/messages/batch", json=body)
+
+    assert (sent.status_code, len(sent.json()["items"])) == (200, 1000)
 
 
 class Cut:
