@@ -22,6 +22,7 @@ from billing_mcp.kernel.principal import Permission
 from billing_mcp.operations import REGISTRY
 from billing_mcp.operations.platform import make_agent_key, make_platform_key
 from billing_mcp.settings import Settings
+from tests.faces.platform import whole
 
 ACCOUNT = STORIES[0].account_id
 SCRIPT = (
@@ -40,8 +41,18 @@ BODIES: dict[str, dict[str, Any]] = {
 NEW_ACCOUNT = "0190c0de-0000-7000-8000-0000000000a1"
 HOLD_ID = "019ce17d-2100-7ec3-8d52-020000000002"
 """That of the account's second transaction."""
+MESSAGE_ID, LEASE = "019ce17d-2100-7c21-8d52-0200000000b1", "0f8e4c5b7a1d4e2f9c3b6a5d8e7f0a1b"
+OTHER_MESSAGE_IDS = [f"019ce17d-2100-7c21-8d52-0200000000b{number}" for number in (2, 3, 4)]
+CAMPAIGN_ID = "019ce17d-2100-7c21-8d52-0200000000c1"
 KEY, PREFIX = "bmcp_3f9a1c02_the-secret-is-shown-once", "3f9a1c02"
 """They stand for what is drawn anew each time."""
+SMS: dict[str, Any] = {
+    "channel": "sms",
+    "to": ["+4915112345678"],
+    "market": "DE",
+    "text": "Your parcel is here",
+    "sender": "Northwind",
+}
 HOLD = {"amount": "0.0065", "reference": "msg_01h455vb4pex5vsknk084sn02q"}
 PLATFORM: dict[str, tuple[str, str, dict[str, Any] | None]] = {
     "create_account": ("POST", "/accounts", {"account_id": NEW_ACCOUNT, "name": "Northwind Mail"}),
@@ -66,6 +77,56 @@ PLATFORM: dict[str, tuple[str, str, dict[str, Any] | None]] = {
                 {"action": "place", "account_id": NEW_ACCOUNT, **HOLD},
                 {"action": "capture", "account_id": NEW_ACCOUNT, "hold_id": HOLD_ID},
             ]
+        },
+    ),
+    "grant_tier": ("PUT", f"/accounts/{NEW_ACCOUNT}/tiers/sms", {"commitment": "growth"}),
+    "get_tier": ("GET", f"/accounts/{NEW_ACCOUNT}/tiers/sms", None),
+    "send_message": ("POST", "/v1/messages", {"account_id": NEW_ACCOUNT, **SMS, "reference": "msg_1"}),
+    "send_batch": (
+        "POST",
+        "/v1/messages/batch",
+        {
+            "account_id": NEW_ACCOUNT,
+            "campaign_id": CAMPAIGN_ID,
+            "name": "Spring sale",
+            "messages": [
+                {**SMS, "reference": "msg_2"},
+                {"channel": "email", "to": ["ada@example.com"], "cc": ["bob@example.com"], "reference": "msg_3"},
+                {"channel": "rcs", "to": SMS["to"], "market": "DE", "type": "rich_card", "sender": "northwind"},
+            ],
+        },
+    ),
+    "get_message": ("GET", f"/v1/messages/{MESSAGE_ID}?account_id={NEW_ACCOUNT}", None),
+    "get_campaign": ("GET", f"/v1/campaigns/{CAMPAIGN_ID}?account_id={NEW_ACCOUNT}", None),
+    "list_messages": ("GET", f"/v1/campaigns/{CAMPAIGN_ID}/messages?account_id={NEW_ACCOUNT}", None),
+    "pause_campaign": ("POST", f"/v1/campaigns/{CAMPAIGN_ID}/pause", {"account_id": NEW_ACCOUNT}),
+    "resume_campaign": ("POST", f"/v1/campaigns/{CAMPAIGN_ID}/resume", {"account_id": NEW_ACCOUNT}),
+    "take_messages": ("POST", "/v1/messages/outbox/take", {"limit": 100, "lease_s": 60}),
+    "finish_messages": (
+        "POST",
+        "/v1/messages/outbox/done",
+        {"items": [{"account_id": NEW_ACCOUNT, "message_id": MESSAGE_ID, "lease": LEASE}]},
+    ),
+    "report_delivery": (
+        "POST",
+        f"/v1/messages/{MESSAGE_ID}/receipts",
+        {"account_id": NEW_ACCOUNT, "status": "delivered", "segments": 2},
+    ),
+    "report_deliveries": (
+        "POST",
+        "/v1/messages/receipts",
+        {"items": [{"account_id": NEW_ACCOUNT, "message_id": MESSAGE_ID, "status": "delivered"}]},
+    ),
+    "report_inbound": (
+        "POST",
+        "/v1/messages/inbound",
+        {
+            "account_id": NEW_ACCOUNT,
+            "sender": "northwind",
+            "user": "+4915112345678",
+            "event_id": "evt_81c7",
+            "kind": "suggested_reply",
+            "occurred_at": "2026-03-12T09:59:00Z",
         },
     ),
     "create_key": (
@@ -141,14 +202,29 @@ async def _record_platform(client: AsyncClient) -> dict[str, Any]:
     drawn: dict[str, str] = {}
     for name, (method, path, body) in PLATFORM.items():
         asked = _exchanged((path, body), {example: real for real, example in drawn.items()})
-        answered = await _ask(client, method, f"/v1/platform{asked[0]}", asked[1])
-        if name == "create_key":
-            drawn |= {answered["key"]: KEY, answered["prefix"]: PREFIX}
-        elif name == "list_keys":  # those of the same moment are in no order
+        answered = await _ask(client, method, whole(asked[0]), asked[1])
+        drawn |= _drawn(name, answered)
+        if name == "list_keys":  # those of the same moment are in no order
             answered["items"] = [item for item in answered["items"] if drawn.get(item["prefix"]) == PREFIX]
+        elif name in ("list_messages", "take_messages"):
+            answered["items"] = sorted(answered["items"], key=lambda item: item["reference"])[1:2]
         told = {"request": body} if body is not None else {}
         found[name] = told | ({"response": _exchanged(answered, drawn)} if answered else {})
     return found
+
+
+def _drawn(name: str, answered: dict[str, Any]) -> dict[str, str]:
+    """What was drawn for an answer, and what stands for it."""
+    if name == "create_key":
+        return {answered["key"]: KEY, answered["prefix"]: PREFIX}
+    if name == "send_message":
+        return {answered["message_id"]: MESSAGE_ID}
+    if name == "send_batch":
+        ids = [item["message"]["message_id"] for item in answered["items"]]
+        return dict(zip(ids, OTHER_MESSAGE_IDS, strict=True))
+    if name == "take_messages":
+        return {answered["items"][0]["lease"]: LEASE}
+    return {}
 
 
 def _exchanged(value: Any, by: Mapping[str, str]) -> Any:

@@ -211,3 +211,37 @@ def test_a_credit_is_a_positive_amount_with_a_reason(cli: Cli, lived: str, amoun
     cli("accounts", "credit", *options[:1], "r", *options[2:], "--", NOBODY, "5").refused("not_found", 3)
 
     assert cli("accounts", "list", "--json", "--database", lived).json == before
+
+
+def test_the_platform_grants_tiers_by_name_and_takes_them_back(cli: Cli, database: str, account: str) -> None:
+    tier = ("accounts", "tier", account, "sms")
+    told = {"account_id": account, "channel": "sms", "volume": 0, "missed_months": 0}
+    earned = told | {"tier": "standard", "source": "previous_month", "commitment": None, "override": None}
+    committed = told | {"tier": "growth", "source": "commitment", "commitment": "growth", "override": None}
+    both = committed | {"tier": "scale", "source": "override", "override": "scale"}
+
+    for options, expected in [
+        ([], earned),
+        (["--commitment", "growth"], committed),
+        (["--override", "scale"], both),
+        ([], both),
+        (["--override", "none"], committed),
+        (["--commitment", "none", "--override", "none"], earned),
+    ]:
+        assert cli(*tier, *options, "--json", "--database", database).json == expected
+
+
+def test_people_are_told_the_tier_that_is_in_force_and_what_is_granted(cli: Cli, database: str, account: str) -> None:
+    granted = cli("accounts", "tier", account, "rcs", "--commitment", "growth", "--database", database)
+
+    assert granted.words == "The tier on rcs is growth, by commitment; commitment growth, override none."
+
+
+def test_a_tier_that_there_is_not_is_refused_with_the_names_of_those_there_are(
+    cli: Cli, database: str, account: str
+) -> None:
+    refused = cli("accounts", "tier", account, "sms", "--override", "gold", "--database", database)
+
+    refused.refused("invalid_argument", 2)
+    assert "standard, growth, scale" in refused.stderr
+    cli("accounts", "tier", NOBODY, "sms", "--database", database).refused("not_found", 3)

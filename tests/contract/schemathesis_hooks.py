@@ -24,13 +24,14 @@ RULES = {
         "recipient",  # what an address is, no pattern can say
         "month",  # bound to the day
         "expires_at",  # bound to the day
-        *(
-            "name",
-            "reason",
-            "reference",
-            "sender",
-        ),  # that all can be shown, no pattern can say that every language reads
+        *("name", "reason", "reference"),  # that all can be shown, no pattern can say that every language reads
+        *("sender", "event_id"),
+        *("to", "cc", "bcc", "recipient", "user"),  # written in many ways
+        *("text", "text_bytes", "segments"),  # bound to each other
+        *("occurred_at", "started_at"),  # bound to the day
+        *("commitment", "override"),  # named by the catalog
     },
+    "not_priced": {"market"},
 }
 """With which codes, about which fields, what a schema allows may be refused with 402 and 422."""
 

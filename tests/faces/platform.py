@@ -8,18 +8,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from httpx2 import ASGITransport, AsyncClient, Response
 from pydantic import BaseModel
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from billing_mcp.app import App
-from billing_mcp.domain.errors import BillingError
 from billing_mcp.faces.platform import add_platform
-from billing_mcp.faces.problem import problem
-from billing_mcp.faces.requests_read import invalid_request
+from billing_mcp.faces.rest.refusing import handlers
 from billing_mcp.faces.scope import CALLER
 from billing_mcp.kernel.principal import Platform
 
@@ -29,16 +26,7 @@ CREDENTIAL = "bmpk_12345678_a-secret-that-is-long-enough-to-be-one"
 
 def platform_app(app: App) -> FastAPI:
     """The routes, and errors as problems."""
-    api = FastAPI()
-
-    async def told(_request: Request, error: Exception) -> Any:
-        if isinstance(error, RequestValidationError):
-            return problem(invalid_request(error))
-        assert isinstance(error, BillingError)
-        return problem(error)
-
-    api.add_exception_handler(BillingError, told)
-    api.add_exception_handler(RequestValidationError, told)
+    api = FastAPI(exception_handlers=handlers(app))
     add_platform(api, app)
     return api
 
@@ -63,12 +51,13 @@ class PlatformClient:
         self.api = api
 
     async def send(self, method: str, path: str, body: Any = None, *, key: str | None = None) -> Response:
-        """Send a request; its answer has the shape that its route declares."""
+        """Send a request; its answer has the shape that its route declares. A path is below /v1/platform, or whole."""
+        path = whole(path)
         headers = {} if key is None else {"Idempotency-Key": key}
         content = None
         if body is not None:
             headers["Content-Type"], content = "application/json", json.dumps(body)  # as ASCII: any text at all
-        response = await self.http.request(method, f"/v1/platform{path}", content=content, headers=headers)
+        response = await self.http.request(method, path, content=content, headers=headers)
         if response.status_code < 400 and response.content:
             known = self._declared(method, path).model_validate_json(response.content)
             assert _names(known.model_dump(exclude_unset=True)) == _names(response.json())  # and nothing else
@@ -91,9 +80,14 @@ class PlatformClient:
 
     def _declared(self, method: str, path: str) -> type[BaseModel]:
         for template, model in _models(self.api, method):
-            if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), f"/v1/platform{path.partition('?')[0]}"):
+            if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path.partition("?")[0]):
                 return model
         raise AssertionError(f"no route for {method} {path}")
+
+
+def whole(path: str) -> str:
+    """The path of a request as it is sent."""
+    return path if path.startswith("/v1/") else f"/v1/platform{path}"
 
 
 def _names(value: Any) -> Any:

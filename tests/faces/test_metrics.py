@@ -17,6 +17,7 @@ from billing_mcp.app import App
 from billing_mcp.domain.errors import BillingError, InsufficientFunds, Unavailable
 from billing_mcp.faces.metrics import METRICS_PATH, Metrics
 from billing_mcp.operations import REGISTRY
+from billing_mcp.operations.drafts import Draft
 from billing_mcp.settings import Settings
 from tests.conftest import Clock
 from tests.faces.asgi import client_of
@@ -102,6 +103,29 @@ async def test_each_instruction_is_counted_once_by_its_action_and_outcome(world:
     assert seen["billing_batch_size_count"] == seen["billing_batch_seconds_count"] <= 15 - 7
     assert seen["billing_refusals_total{insufficient_funds}"] == 1
     assert seen["billing_postings_waiting"] == 0
+
+
+async def test_messages_and_what_became_of_them_are_counted_with_the_rest(world: World, metrics: Metrics) -> None:
+    messages = world.app.messages
+    account_id = await world.account(funds="0.10")
+    sms = Draft("sms", to=["+4915112345678"], market="DE", segments=1)
+    for _ in range(2):
+        sent = await messages.send(account_id, sms, idempotency_key="once")
+    with pytest.raises(InsufficientFunds):
+        await messages.send(account_id, sms)
+    assert sent.message is not None
+    await messages.submit(await messages.reporting(account_id, sent.message.message_id, "delivered"))
+    heard = await messages.hearing(account_id, sender="shop", user="+4915112345678", event_id="e1", kind="text")
+    await messages.submit(heard)
+
+    seen = await measured(metrics)
+    assert {name: count for name, count in seen.items() if name.startswith("billing_holds_total")} == {
+        "billing_holds_total{send,ok}": 1,
+        "billing_holds_total{send,replayed}": 1,
+        "billing_holds_total{send,insufficient_funds}": 1,
+        "billing_holds_total{report,ok}": 1,
+        "billing_holds_total{inbound,ok}": 1,
+    }
 
 
 async def test_what_waits_is_seen_and_what_finds_no_room_is_counted(world: World, metrics: Metrics) -> None:

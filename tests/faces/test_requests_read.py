@@ -37,7 +37,7 @@ async def test_each_way_to_be_wrong_is_told_in_its_own_words(platform: PlatformC
         (
             {"items": [{"account_id": ACCOUNT}]},
             "invalid_argument",
-            "items.0.action must say what is to be done; got None",
+            "items.0.action must say which kind it is; got None",
         ),
         ({"items": []}, "invalid_argument", "items must have at least 1 item, not 0; got a list"),
         ({}, "missing_argument", "this request needs items"),

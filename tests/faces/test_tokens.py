@@ -46,8 +46,11 @@ from tests.faces.server import (
 )
 
 OTHER = STORIES[1].account_id
-AGENTS_PATHS = ("/mcp", "/v1/executions", f"/v1/public/accounts/{ACCOUNT}/billing/balance", "/nowhere")
-PLATFORM_PATHS = ("/metrics", "/v1/platform", "/v1/platform/nowhere")
+AGENTS_PATHS = ("/mcp", "/v1/executions", f"/v1/public/accounts/{ACCOUNT}/billing/balance", "/nowhere", "/v1/messagesx")
+PLATFORM_PATHS = (
+    *("/metrics", "/v1/platform", "/v1/platform/nowhere"),
+    *("/v1/messages", "/v1/messages/batch", "/v1/campaigns", "/v1/campaigns/x/messages"),
+)
 
 
 @pytest.fixture

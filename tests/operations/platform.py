@@ -68,10 +68,7 @@ class Platform:
 
     async def report(self, message: Message, status: Any = "delivered", **options: Any) -> Receipt:
         """A receipt comes in."""
-        channel = message.channel
-        reported = await self._messages.reporting(
-            self.account_id, message.message_id, status, channel=channel, **options
-        )
+        reported = await self._messages.reporting(self.account_id, message.message_id, status, **options)
         return await self._messages.submit(reported)
 
     async def delivered(self, message: Message, **options: Any) -> Message:

@@ -89,7 +89,7 @@ async def assert_counted(tx: Transaction, account_id: str) -> list[Message]:
 async def assert_money_is_whole(
     tx: Transaction, account_id: str, rows: list[LedgerTransaction], stored: dict[str, Message], model: Ledger
 ) -> None:
-    """Revenue is what messages and active users are charged; what is to leave is what is not held back and not reported."""
+    """Revenue is what messages and active users are charged; what leaves is neither held back nor reported."""
     sums: Counter[str] = Counter()
     users = 0
     for row in rows:

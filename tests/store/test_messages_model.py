@@ -235,7 +235,6 @@ class Traffic(RuleBasedStateMachine):
             "delivered" if step.status == "delivered" else "failed",
             occurred_at=at,
             recipient=None if person is None else address(channel, person),
-            channel=channel,  # type: ignore[arg-type]
             segments=step.count,
         )
 

@@ -19,8 +19,10 @@ from billing_mcp.domain.errors import InvalidArgument
 from billing_mcp.domain.ids import new_id
 from billing_mcp.domain.instructions import Receipt
 from billing_mcp.domain.money import format_micros, parse_micros
+from billing_mcp.domain.pricing import Channel
 from billing_mcp.operations.platform import ComponentType, count_components, open_account
 from billing_mcp.operations.platform_money import PlatformMoney
+from billing_mcp.operations.platform_tiers import AccountTier, grant_tiers, tier_of
 
 app = typer.Typer(help="Accounts, and what the platform does with them.", no_args_is_help=True, add_completion=False)
 
@@ -138,6 +140,64 @@ def count(
         terminal.console().print(f"{quantity} of component {component} from {day.isoformat()} on.")
 
     run(work())
+
+
+@app.command()
+def tier(
+    account_id: AccountArgument,
+    channel: Annotated[Channel, typer.Argument(help="What messages are sent by.")],
+    commitment: Annotated[
+        str | None, typer.Option(metavar="NAME|none", help="The least tier, whatever the volume. Default: as it is.")
+    ] = None,
+    override: Annotated[
+        str | None, typer.Option(metavar="NAME|none", help="The tier in force, instead of all else. Default: as it is.")
+    ] = None,
+    as_json: Json = False,
+    database: Database = None,
+) -> None:
+    """Show the tier of an account on a channel, or grant it one from now on."""
+
+    async def work() -> None:
+        async with open_store(database) as (store, settings):
+            book, now = load_catalog(settings.catalog).book, clock_of(settings)()
+            if commitment is None and override is None:
+                async with store.read(now) as tx:
+                    found = await tier_of(tx, book, str(account_id), channel)
+            else:
+                async with store.write(now) as tx:
+                    before = await tier_of(tx, book, str(account_id), channel)
+                    grants = {
+                        "commitment": _granted(commitment, before.commitment),
+                        "override": _granted(override, before.override),
+                    }
+                    found = await grant_tiers(tx, book, str(account_id), channel, **grants)
+        _show_tier(found, as_json=as_json)
+
+    run(work())
+
+
+def _granted(asked: str | None, before: str | None) -> str | None:
+    """What is granted after it: by name, nothing, or as before where it is not said."""
+    return before if asked is None else None if asked == "none" else asked
+
+
+def _show_tier(found: AccountTier, *, as_json: bool) -> None:
+    facts = {
+        "account_id": found.account_id,
+        "channel": found.channel,
+        "tier": found.tier,
+        "source": found.standing.source,
+        "commitment": found.commitment,
+        "override": found.override,
+        "volume": found.state.volume,
+        "missed_months": found.state.missed_months,
+    }
+    if as_json:
+        terminal.print_json(facts)
+        return
+    granted = f"commitment {found.commitment or 'none'}, override {found.override or 'none'}"
+    words = f"The tier on {found.channel} is {found.tier}, by {found.standing.source.replace('_', ' ')}; {granted}."
+    terminal.console().print(words, markup=False)
 
 
 def _do(

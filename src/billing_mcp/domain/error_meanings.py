@@ -87,6 +87,11 @@ MEANINGS: dict[str, Meaning] = {
         "Run `billing-mcp audit verify` to see where, and restore a backup that is sound.",
         served=False,
     ),
+    "call_limit": Meaning(
+        "Too many calls",
+        "The script makes more calls than one script may.",
+        "Ask for larger pages, or split the work into several scripts.",
+    ),
     "campaign_not_paused": Meaning(
         "Campaign not paused",
         "Only a paused campaign can be resumed, and this one runs.",
@@ -96,11 +101,6 @@ MEANINGS: dict[str, Meaning] = {
         "Campaign paused",
         "The campaign is paused: what it has not sent is held back, and nothing is added to it.",
         "Resume it, or send the message outside of it.",
-    ),
-    "call_limit": Meaning(
-        "Too many calls",
-        "The script makes more calls than one script may.",
-        "Ask for larger pages, or split the work into several scripts.",
     ),
     "conflict": Meaning(
         "Conflict",

@@ -26,10 +26,11 @@ class BillingError(Exception):
     """Something a caller can read: a stable code, what is wrong, and how to mend it.
 
     `field` names what is wrong of what was sent; `amounts` are those to compute with, as decimal texts,
-    all of one `currency`.
+    all of one `currency`. `item` is which of those that were to be done together it is about, counted from 0.
     """
 
     code = "internal_error"
+    item: int | None = None
 
     def __init__(
         self,

@@ -101,8 +101,8 @@ class Message(NamedTuple):
 
     @property
     def billing(self) -> Charge:
-        """What it was accepted at."""
-        return self._charge(self.expected, self.quantity)
+        """What it was accepted at, whatever its provider has counted since."""
+        return self._charge(self.expected, self.quantity, self.rule_id)
 
     @property
     def amount_micros(self) -> int:
@@ -132,18 +132,17 @@ class Message(NamedTuple):
     def charge_at(self, place: Place) -> Charge:
         """What it is charged as at a place: for those whom it has reached, by the provider's count if there is one."""
         each = self.segments or self.quantity // len(self.recipients)
-        return self._charge(place, each * self.delivered)
+        counted = self.rule_id if self.segments is None else "sms.provider_count"
+        return self._charge(place, each * self.delivered, counted)
 
-    def _charge(self, place: Place, quantity: int) -> Charge:
-        rule = _CONVERSATION_RULES.get(place, self.rule_id)
+    def _charge(self, place: Place, quantity: int, by_itself: str) -> Charge:
+        rule = _CONVERSATION_RULES.get(place, by_itself)
         if place == "a2p_conversation":
             return Charge(rule, "a2p_conversation", 1, self.a2p_micros or 0)
         if place == "p2a_conversation":
             return Charge(rule, "p2a_conversation", 1, self.p2a_micros or 0)
         if place == "covered":
             return Charge(rule, self.unit, 0, 0)
-        if self.segments is not None:
-            rule = "sms.provider_count"
         return Charge(rule, self.unit, quantity, self.unit_price_micros)
 
 

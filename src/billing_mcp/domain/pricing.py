@@ -119,12 +119,12 @@ class PriceBook:
         """The prices of a version, if the catalog still has them."""
         return next((version for version in self.versions if version.version == name), None)
 
-    def tier_named(self, channel: Channel, name: str) -> int:
+    def tier_named(self, channel: Channel, name: str, *, field: str = "tier") -> int:
         """The place of a tier, lowest 0. Raises InvalidArgument."""
         names = [tier.name for tier in self.tiers[channel]]
         if name not in names:
             raise InvalidArgument(
-                f"{channel} has no tier {name!r}", field="tier", hint=f"Its tiers are {', '.join(names)}."
+                f"{channel} has no tier {ascii(name)[:80]}", field=field, hint=f"Its tiers are {', '.join(names)}."
             )
         return names.index(name)
 

@@ -31,7 +31,7 @@ def report(scene: Scene, action: ReportDelivery, *, now: datetime) -> MessageDec
     message = named(scene, action.message_id)
     _check_moment(action.occurred_at, now)
     if action.conversation is not None:
-        _check_moment(action.conversation[1], now, field="conversation")
+        _check_moment(action.conversation[1], now, "started_at")
     told = _with_receipt(message, action)
     booking = Booking(scene, action.book, now)
     if told == message and action.conversation is None:
@@ -101,7 +101,7 @@ def _addressed(message: Message, action: ReportDelivery) -> Iterable[int]:
     return found
 
 
-def _check_moment(moment: datetime, now: datetime, *, field: str = "occurred_at") -> None:
+def _check_moment(moment: datetime, now: datetime, field: str = "occurred_at") -> None:
     if moment > now + _CLOCKS_APART:
         raise InvalidArgument(
             f"{field} {iso(moment)} is later than now, {iso(now)}",

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, cast
 from billing_mcp.domain import holds
 from billing_mcp.domain.booking import Booking, MessageDecision, Scene, Usage, named, state_now, usage_key
 from billing_mcp.domain.conversations import MOMENT, Place, expected, state_before
-from billing_mcp.domain.errors import Refused
+from billing_mcp.domain.errors import NotFound, Refused
 from billing_mcp.domain.events import Event
 from billing_mcp.domain.holds import PlaceHold
 from billing_mcp.domain.ledger import LedgerTransaction
@@ -45,6 +45,12 @@ def quote(scene: Scene, action: SendMessage, *, now: datetime) -> Quote:
 
 def send(scene: Scene, action: SendMessage, *, now: datetime) -> MessageDecision:
     """Accept a message: its price is held, and it leaves through the outbox."""
+    if action.campaign_id is not None and scene.campaign is None:
+        raise NotFound(
+            f"campaign {action.campaign_id} does not exist",
+            field="campaign_id",
+            hint="A batch of messages begins one. Leave it out for a message that belongs to none.",
+        )
     if scene.campaign == "paused":
         raise Refused(
             f"campaign {action.campaign_id} is paused",

@@ -30,7 +30,7 @@ PROBES = frozenset({"/livez", "/readyz"})
 
 _OPEN = PROBES | METADATA_PATHS | {"/docs", "/openapi.json", "/errors"}
 _OPEN_BELOW = "/static-offline-docs/"
-_PLATFORMS = ("/metrics", "/v1/platform")
+_PLATFORMS = ("/metrics", "/v1/platform", "/v1/messages", "/v1/campaigns")
 _CREDENTIALS = frozenset({"access_token", "token", "key", "api_key"})
 
 _BEARER = "bearer "

@@ -27,6 +27,7 @@ from billing_mcp.faces.loading import AppSource
 from billing_mcp.faces.mcp import build_server
 from billing_mcp.faces.metadata import metadata_routes
 from billing_mcp.faces.metrics import METRICS_PATH, Metrics
+from billing_mcp.faces.platform.desk import MAX_BATCH_BYTES
 from billing_mcp.faces.rates import AddressRate, CredentialRate, Rates
 from billing_mcp.faces.requests import Requests
 from billing_mcp.faces.rest.api import build_rest
@@ -35,7 +36,12 @@ from billing_mcp.kernel.principal import Principal
 
 MCP_PATH = "/mcp"
 _HOLDS = "/v1/platform/accounts/{account_id}/holds"
-_HOT = frozenset({MCP_PATH, "/v1/billing/balance", _HOLDS, f"{_HOLDS}/{{hold_id}}/capture", "/v1/platform/holds/batch"})
+_HOT = frozenset(
+    {
+        *(MCP_PATH, "/v1/billing/balance", _HOLDS, f"{_HOLDS}/{{hold_id}}/capture", "/v1/platform/holds/batch"),
+        *("/v1/messages", "/v1/messages/batch", "/v1/messages/receipts", "/v1/messages/{message_id}/receipts"),
+    }
+)
 
 _MAX_CONNECTIONS = 1024
 _GRACE_S = 5
@@ -79,7 +85,8 @@ def build_http_app(app: App, metrics: Metrics, health: Health, rates: Rates) -> 
     # Routes are tried in their order: what is asked for most comes first.
     api.router.routes.sort(key=lambda route: getattr(route, "path", "") not in _HOT)
     verifier = TokenVerifier(settings, app.clock) if settings.oauth_issuer else None
-    within = Bodies(api, max_bytes=settings.body_kb * 1024, own={MCP_PATH: mcp_bytes}, observer=metrics)
+    own = {MCP_PATH: mcp_bytes, "/v1/messages/batch": max(MAX_BATCH_BYTES, settings.body_kb * 1024)}
+    within = Bodies(api, max_bytes=settings.body_kb * 1024, own=own, observer=metrics)
     signed_in = SignIn(CredentialRate(within, rates, metrics), app, verifier, settings)
     known = HostAndOrigin(AddressRate(signed_in, rates, metrics), security)
     return Requests(known, metrics, settings.public_url)

@@ -16,12 +16,24 @@ from billing_mcp.domain.errors import BillingError
 from billing_mcp.domain.holds import CaptureHold, ExpireHold, PlaceHold, ReleaseHold
 from billing_mcp.domain.instructions import Instruction
 from billing_mcp.domain.ledger import Posting
+from billing_mcp.domain.messages import PauseMessage, ReportDelivery, ReportInbound, ResumeMessage, SendMessage
 from billing_mcp.store.observer import Observer
 from billing_mcp.store.posting.program import Done, Locked, Outcome
 
 METRICS_PATH = "/metrics"
 
-_ACTIONS = {PlaceHold: "place", CaptureHold: "capture", ReleaseHold: "release", ExpireHold: "expire", Posting: "post"}
+_ACTIONS = {
+    PlaceHold: "place",
+    CaptureHold: "capture",
+    ReleaseHold: "release",
+    ExpireHold: "expire",
+    Posting: "post",
+    SendMessage: "send",
+    ReportDelivery: "report",
+    ReportInbound: "inbound",
+    PauseMessage: "pause",
+    ResumeMessage: "resume",
+}
 _OK = "ok"
 _UNKNOWN_FUNCTION = "unknown"
 _EXECUTION_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15)

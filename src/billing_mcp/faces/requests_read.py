@@ -31,7 +31,7 @@ def invalid_request(error: RequestValidationError) -> InvalidArgument:
         message = f"this request has no {field}"
         return InvalidArgument(message, code="unknown_argument", field=field, hint="Leave it out, or mend its name.")
     if kind in _ONE_OF:
-        field = f"{field}.{problem['ctx']['discriminator'].strip(chr(39))}"
+        field = f"{field}.{problem['ctx']['discriminator'].strip(chr(39))}".removeprefix(".")
         given = shown(problem["ctx"].get("tag"))
     must = _must(problem)
     return InvalidArgument(f"{field} {must}; got {given}", field=field, hint=hint)
@@ -40,7 +40,7 @@ def invalid_request(error: RequestValidationError) -> InvalidArgument:
 def _must(problem: Mapping[str, Any]) -> str:
     if problem["type"] in _ONE_OF:
         tags = problem["ctx"].get("expected_tags")
-        return f"must be one of {tags}" if tags else "must say what is to be done"
+        return f"must be one of {tags}" if tags else "must say which kind it is"
     text: str = problem["msg"].replace(" after validation", "")
     said = _SHOULD.sub("must ", text)
     return said if said != text else f"is wrong: {text[:1].lower()}{text[1:]}"

@@ -61,7 +61,7 @@ def addresses(draft: Draft) -> list[str]:
     if not 1 <= len(found) <= MAX_RECIPIENTS:
         raise InvalidArgument(f"a message goes to 1 to {MAX_RECIPIENTS} recipients; got {len(found)}", field="to")
     if len(set(found)) < len(found):
-        twice = next(name for (name, _), each in zip(named, found, strict=True) if found.count(each) > 1)
+        twice = next(name for place, (name, _) in enumerate(named) if found[place] in found[:place])
         raise InvalidArgument(
             f"{twice}: a recipient is named twice", field=twice, hint="Name each of To, Cc and Bcc once."
         )

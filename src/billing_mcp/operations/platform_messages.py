@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from billing_mcp.domain.clock import Clock, iso
@@ -37,6 +37,7 @@ from billing_mcp.store.outbox import Work
 from billing_mcp.store.store import Store, Transaction
 
 MAX_EVENT_ID_CHARS = 100
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 Conversation = tuple[Literal["a2p", "p2a"], datetime]
 
 
@@ -119,13 +120,24 @@ class PlatformMessages:
     ) -> list[Receipt]:
         """Accept all of a campaign's messages in this transaction, or none: the first that is refused raises.
 
-        InsufficientFunds says what all of them are short of.
+        InsufficientFunds says what all of them are short of; the `item` of any other error is the draft's number.
         """
         hashes = await self.hashes()
         await tx.accounts.get(account_id, lock=True)
         await tx.messages.open_campaign(campaign)
-        instructions = [self.sending(account_id, draft, hashes) for draft in drafts]
+        instructions = []
+        for number, draft in enumerate(drafts):
+            try:
+                instructions.append(self.sending(account_id, draft, hashes))
+            except BillingError as error:
+                error.item = number
+                raise
         return [done.receipt for done in await tx.ledger.carry_out(instructions)]
+
+    async def begin(self, tx: Transaction, campaign: Campaign) -> None:
+        """Store a campaign, unless it is there already; messages can belong to it then."""
+        await tx.accounts.get(campaign.account_id)
+        await tx.messages.open_campaign(campaign)
 
     async def reporting(
         self,
@@ -135,16 +147,19 @@ class PlatformMessages:
         *,
         occurred_at: datetime | None = None,
         recipient: str | None = None,
-        channel: Channel = "email",
         segments: int | None = None,
         conversation: Conversation | None = None,
     ) -> Instruction:
         """What a delivery receipt carries out: it is for one `recipient`, or for all of them."""
         now = self._clock()
+        _check_moment(occurred_at, "occurred_at")
+        if conversation is not None:
+            _check_moment(conversation[1], "started_at")
         if segments is not None and not 1 <= segments <= MAX_SEGMENTS:
             raise InvalidArgument(f"segments must be 1 to {MAX_SEGMENTS}; got {segments}", field="segments")
         who = None
         if recipient is not None:
+            channel: Channel = "email" if "@" in recipient else "sms"
             address = normalised(channel, recipient, field="recipient")
             who = (await self.hashes()).recipient(account_id, channel, address)
         action = ReportDelivery(
@@ -170,6 +185,7 @@ class PlatformMessages:
     ) -> Instruction:
         """What it carries out that a user wrote to a conversational agent, or tapped."""
         now = self._clock()
+        _check_moment(occurred_at, "occurred_at")
         check_sender(sender)
         if not 1 <= len(event_id) <= MAX_EVENT_ID_CHARS or not event_id.isprintable():
             raise InvalidArgument(
@@ -226,6 +242,16 @@ class PlatformMessages:
 def new_campaign(account_id: str, campaign_id: str, name: str, now: datetime) -> Campaign:
     """A campaign that runs. Raises InvalidArgument for what is no name."""
     return Campaign(account_id, campaign_id, storable_name(name) if name else "", "running", now, now)
+
+
+def _check_moment(moment: datetime | None, field: str) -> None:
+    """Raise InvalidArgument for what was before there were any messages: windows reach back from it."""
+    if moment is not None and moment < _EARLIEST:
+        raise InvalidArgument(
+            f"{field} must not be before {iso(_EARLIEST)}; got {iso(moment)}",
+            field=field,
+            hint="Give the provider's own moment of it, in UTC.",
+        )
 
 
 def _instruction(account_id: str, action: MessageAction, now: datetime) -> Instruction:

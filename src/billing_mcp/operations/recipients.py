@@ -47,8 +47,9 @@ class RecipientHash:
         self._key = key
 
     def recipient(self, account_id: str, channel: Channel, address: str) -> str:
-        """Who it is, of a normalised address."""
-        return self._of("recipient", account_id, channel, address)
+        """Who it is, of a normalised address: the same for all channels that reach it."""
+        kind = "email" if channel == "email" else "phone"
+        return self._of("recipient", account_id, kind, address)
 
     def thread(self, account_id: str, sender: str, address: str) -> str:
         """What an agent and a user write each other."""

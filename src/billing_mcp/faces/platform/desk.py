@@ -25,6 +25,9 @@ from billing_mcp.store.store import Transaction
 T = TypeVar("T")
 
 PREFIX = "/v1/platform"
+MESSAGES = "/v1/messages"
+CAMPAIGNS = "/v1/campaigns"
+MAX_BATCH_BYTES = 4 * 1024 * 1024
 
 
 class Reply(msgspec.Struct, array_like=True, frozen=True):
@@ -55,7 +58,9 @@ class Desk:
     def __init__(self, app: App) -> None:
         self.clock = app.clock
         self.currency = app.catalog.currency
+        self.book = app.catalog.book
         self.holds = app.holds
+        self.messages = app.messages
         self.money = PlatformMoney(app.store, app.clock)
         self.once = OnceUnderKey(app.store, app.clock)
         self._store = app.store
@@ -64,6 +69,10 @@ class Desk:
         """What `work` finds in a snapshot."""
         async with self._store.read(self.clock()) as tx:
             return await work(tx)
+
+    async def transact(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """What `work` does in one transaction, each time it is asked for. Raises Conflict: `database_busy`."""
+        return await self.once.transact(work)
 
     async def revoke(self, prefix: str) -> bool:
         """Revoke a live key of an agent; False if there is none."""
@@ -177,3 +186,5 @@ AtDesk = Annotated[Desk, Depends(_desk)]
 Keyed = Annotated[Asking, Depends(_asking)]
 AccountId = Annotated[Uuid, Path(description="The account.")]
 HoldId = Annotated[Uuid, Path(description="The hold.")]
+MessageId = Annotated[Uuid, Path(description="The message.")]
+CampaignId = Annotated[Uuid, Path(description="The campaign.")]

@@ -16,21 +16,26 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import Scope
 
 from billing_mcp.faces.platform.desk import PREFIX, asking_of
 from billing_mcp.faces.rest.answering import encoded, found, links_of
 from billing_mcp.faces.rest.reading import json_object, query
+from billing_mcp.faces.scope import ACCOUNT_ID
 
+_WORDS = frozenset({"batch", "inbound", "receipts"})
+"""They stand in a path where an id can stand."""
 _ASKED, _ASKING, _BODY, _DESK = "asked", "asking", "given", "desk"
 
 
-def hot_router() -> APIRouter:
-    """A router for some of the platform's routes, each named as its handler is.
+def hot_router(prefix: str = PREFIX) -> APIRouter:
+    """A router for some of the platform's routes under a prefix, each named as its handler is.
 
     What they refuse is described with the rest of REST, by status and code.
     """
     return APIRouter(
-        prefix=PREFIX,
+        prefix=prefix,
         tags=["platform"],
         responses={"4XX": {"description": "Refused: the `code` says why."}},
         route_class=HotRoute,
@@ -44,13 +49,20 @@ class HotRoute(APIRoute):
     One that only reads returns what it has found.
     """
 
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Whether a request is for it: where another route has a word, the word is no parameter of this one."""
+        match, found = super().matches(scope)
+        if match is not Match.NONE and not _WORDS.isdisjoint(found["path_params"].values()):
+            return Match.NONE, {}
+        return match, found
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler, for a request."""
         endpoint: Callable[..., Awaitable[Response | dict[str, Any]]] = self.endpoint
         hints = get_type_hints(endpoint, include_extras=True)
         path = {name: TypeAdapter(hints[name]) for name in self.param_convertors}
         given = inspect.signature(endpoint).parameters.get(_BODY)
-        model: type[BaseModel] | None = None if given is None else hints[_BODY]
+        model: TypeAdapter[Any] | None = None if given is None else TypeAdapter(hints[_BODY])
         asked = TypeAdapter(hints[_ASKED]) if _ASKED in hints else None
 
         async def handle(request: Request) -> Response:
@@ -85,15 +97,17 @@ def _query(request: Request, adapter: TypeAdapter[Any]) -> Any:
         raise _wrong(error, "query") from None
 
 
-async def _body(request: Request, model: type[BaseModel], default: Any) -> BaseModel:
+async def _body(request: Request, model: TypeAdapter[Any], default: Any) -> Any:
     body = await request.body()
-    if not body and isinstance(default, model):
+    if not body and isinstance(default, BaseModel):
         return default
     value = await json_object(request)
     try:
-        return model.model_validate(value)
+        given = model.validate_python(value)
     except ValidationError as error:
         raise _wrong(error, "body", body=value) from None
+    request.scope[ACCOUNT_ID] = getattr(given, "account_id", "")
+    return given
 
 
 def _wrong(error: ValidationError, *place: str, body: Any = None) -> RequestValidationError:

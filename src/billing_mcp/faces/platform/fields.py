@@ -101,6 +101,11 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def whole() -> BeforeValidator:
+    """JSON knows one kind of numbers: 12.0 is a whole one, too."""
+    return BeforeValidator(_whole)
+
+
 def _text(pattern: str, example: str, **more: Any) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example], **more})
 
@@ -157,6 +162,6 @@ Number = Annotated[
 ]
 ShownMoment = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-03-12T10:00:00Z"])]
 ShownDay = Annotated[str, Field(json_schema_extra={"format": "date"}, examples=["2026-03-12"])]
-Quantity = Annotated[int, Field(ge=0, le=MAX_QUANTITY, examples=[12]), BeforeValidator(_whole)]
-"""A number of units. JSON knows one kind of numbers: 12.0 is a whole one, too."""
+Quantity = Annotated[int, Field(ge=0, le=MAX_QUANTITY, examples=[12]), whole()]
+"""A number of units."""
 Currency = Annotated[str, Field(description="ISO 4217.", examples=["EUR"])]

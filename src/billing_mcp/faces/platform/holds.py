@@ -13,6 +13,7 @@ from billing_mcp.domain.errors import BillingError, Conflict, Internal, Unavaila
 from billing_mcp.domain.instructions import Instruction, Receipt
 from billing_mcp.domain.money import decimal_of
 from billing_mcp.faces.platform.desk import (
+    MAX_BATCH_BYTES,
     PREFIX,
     AccountId,
     Asking,
@@ -42,7 +43,6 @@ from billing_mcp.store.store import Transaction
 
 router = hot_router()
 
-_MAX_BATCH_BYTES = 4 * 1024 * 1024
 _ALL_THAT_REMAINS = Capture()
 _MAY_SUCCEED_LATER = (Unavailable, Conflict, Internal)
 
@@ -100,7 +100,7 @@ async def release_hold(account_id: AccountId, hold_id: HoldId, asking: Keyed) ->
     return Reply.of(_done(receipt)).response(replayed=receipt.replayed)
 
 
-@router.post("/holds/batch", response_model=BatchAnswer, max_body_size=_MAX_BATCH_BYTES)
+@router.post("/holds/batch", response_model=BatchAnswer, max_body_size=MAX_BATCH_BYTES)
 async def batch_of_holds(given: Batch, asking: Keyed) -> Response:
     """Place, capture and release 1 to 1000 holds of any accounts in one request, each for itself.
 

@@ -40,7 +40,7 @@ from billing_mcp.operations import REGISTRY
 _ABOUT = """\
 Every request brings a credential as `Authorization: Bearer …`. An agent's key or token is granted accounts and
 permissions (`billing.view`, `billing.manage`); an account that is not granted does not exist for it. A platform key
-reaches `/v1/platform` and `/metrics`, and nothing else.
+reaches `/v1/platform`, `/v1/messages`, `/v1/campaigns` and `/metrics`, and nothing else.
 
 Amounts are exact: decimal texts such as `"12.40"`, or JSON numbers where the schema says number; read these as
 decimals. Moments are UTC. Errors are `application/problem+json` with a stable `code`; `type` leads to its page.

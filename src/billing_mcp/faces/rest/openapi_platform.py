@@ -7,7 +7,6 @@ from typing import Any
 
 from billing_mcp.faces.health import LIVE_PATH, READY_PATH
 from billing_mcp.faces.metrics import METRICS_PATH
-from billing_mcp.faces.platform.desk import PREFIX
 from billing_mcp.faces.rest.openapi_parts import (
     ANYWHERE,
     JSON,
@@ -73,9 +72,10 @@ def watching() -> dict[str, Any]:
 
 
 def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for path, methods in document["paths"].items():
-        if path.startswith(PREFIX):
-            yield from methods.items()
+    for methods in document["paths"].values():
+        for method, operation in methods.items():
+            if "platform" in operation["tags"]:
+                yield method, operation
 
 
 def _share_key(operation: dict[str, Any]) -> bool:
@@ -121,6 +121,8 @@ def _refusals(operation: dict[str, Any]) -> dict[str, Any]:
         codes += WITH_BODY
     if operation.get("parameters", [])[-1:] == [parameter("IdempotencyKey")]:
         codes += [*UNDER_KEY, *QUEUED, "body_timeout", "body_too_large"]
+    if operation["operationId"] in _WITHOUT_KEY:
+        codes += [*QUEUED, "outcome_unknown"]
     return problems(codes)
 
 
@@ -148,4 +150,6 @@ _READY = {
     "status": "ready",
     "checks": {"serving": "ok", "database": "ok", "schema": "ok", "postings": "ok", "workers": "ok"},
 }
-_LOCATED = frozenset({"create_account", "place_hold"})
+_LOCATED = frozenset({"create_account", "place_hold", "send_message"})
+_WITHOUT_KEY = frozenset({"report_delivery", "report_deliveries", "report_inbound"})
+"""They move money, and are harmless to repeat."""

@@ -18,7 +18,7 @@ from billing_mcp.faces.auth import challenge
 from billing_mcp.faces.problem import problem
 from billing_mcp.faces.requests_read import invalid_request
 from billing_mcp.faces.rest.reading import IDEMPOTENCY_KEY
-from billing_mcp.faces.scope import EXECUTION_ID
+from billing_mcp.faces.scope import ACCOUNT_ID, EXECUTION_ID
 from billing_mcp.kernel.principal import Permission
 from billing_mcp.settings import Settings
 
@@ -38,13 +38,13 @@ def refusal(
 ) -> Response:
     """The answer to a request that is refused. `wanted` are the permissions that the call needs."""
     execution_id = request.scope.get(EXECUTION_ID)
-    account_id = {**request.path_params, **(arguments or {})}.get("account_id", "")
+    named = {"account_id": request.scope.get(ACCOUNT_ID, ""), **request.path_params, **(arguments or {})}
     return problem(
         error,
         more={"execution_id": execution_id} if execution_id else None,
         headers=challenge(error, settings, request.url.path, wanted),
         idempotency_key=request.headers.get(IDEMPOTENCY_KEY, ""),
-        account_id=str(account_id),
+        account_id=str(named["account_id"]),
     )
 
 

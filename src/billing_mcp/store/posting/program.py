@@ -84,7 +84,9 @@ def carry_out(
             outcomes.append(Locked() if each.account_id in locked else plan.take(each))
         except BillingError as error:
             if together:
-                raise plan.whole_shortfall(error, instructions[number:]) from None
+                refused = plan.whole_shortfall(error, instructions[number:])
+                refused.item = number if refused is error else None
+                raise refused from None
             outcomes.append(error)
         if len(outcomes) % at_a_time == 0:
             yield from plan.write(words)
