@@ -26,6 +26,7 @@ from billing_mcp.faces.rest.functions import Place, places
 from billing_mcp.kernel.principal import Permission
 from billing_mcp.kernel.registry import Operation
 from billing_mcp.operations import REGISTRY
+from billing_mcp.operations.drafts import Draft
 from billing_mcp.operations.platform import make_agent_key, make_platform_key, open_account, receive_payment
 from billing_mcp.settings import Settings
 from billing_mcp.store.store import Transaction
@@ -163,6 +164,7 @@ async def _furnish(database: str) -> tuple[dict[str, str], str]:
     moment = [NOW - timedelta(days=3)]
     async with App.open(Settings(database=database, workers=1), clock=lambda: moment[0]) as app:
         await seed_demo(app.store, NOW, messages=1000)
+        await _send(app)
         mine = [READ]
         for operation in WRITING:
             for face in FACES:
@@ -172,7 +174,14 @@ async def _furnish(database: str) -> tuple[dict[str, str], str]:
             keys = await _keys(tx, mine)
             await tx.keys.revoke(keys["revoked"].split("_")[1], moment[0])
             history = [transaction async for transaction in tx.ledger.history(READ)]
-    return keys, next(each.transaction_id for each in history if each.type == "charge")
+    return keys, [each.transaction_id for each in history if each.type == "charge"][-1]
+
+
+async def _send(app: App) -> None:
+    """A message that READ is charged for, and OTHERS is not."""
+    sent = await app.messages.send(READ, Draft("sms", to=["+4915112345678"], market="DE", text="Hello"))
+    assert sent.message is not None
+    await app.messages.submit(await app.messages.reporting(READ, sent.message.message_id, "delivered"))
 
 
 async def _keys(tx: Transaction, mine: list[str]) -> dict[str, str]:

@@ -31,7 +31,6 @@ RULES = {
         *("occurred_at", "started_at"),  # bound to the day
         *("commitment", "override"),  # named by the catalog
     },
-    "not_priced": {"market"},
 }
 """With which codes, about which fields, what a schema allows may be refused with 402 and 422."""
 

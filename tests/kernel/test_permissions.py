@@ -7,23 +7,30 @@ from datetime import timedelta
 
 import pytest
 
+from billing_mcp.domain.ids import ledger_id
 from billing_mcp.kernel.answer import Answer
 from billing_mcp.kernel.principal import Permission, Principal
 from billing_mcp.operations import REGISTRY
+from tests.conftest import NOW
 from tests.world import World
 
 VIEWER = Principal("viewer", frozenset({Permission.VIEW}))
 MANAGER = Principal("manager", frozenset(Permission))
 NOBODY = Principal("nobody", frozenset())
 
-ARGUMENTS = {"billing.plan.change": ", plan_id='smtp_per_proxy'"}
+ARGUMENTS = {
+    "billing.charges.explain": ", transaction_id={first!r}",
+    "billing.messages.quote": ", channel='sms', text='Hello'",
+    "billing.plan.change": ", plan_id='smtp_per_proxy'",
+}
 
 FUNCTIONS = pytest.mark.parametrize("function", list(REGISTRY))
 MANAGE_FUNCTIONS = pytest.mark.parametrize("function", [o.name for o in REGISTRY.values() if o.writes])
 
 
 def script(function: str, account_id: str) -> str:
-    return f"{function}(account_id={account_id!r}{ARGUMENTS.get(function, '')})"
+    more = ARGUMENTS.get(function, "").format(first=ledger_id(NOW, account_id.lower(), 1))
+    return f"{function}(account_id={account_id!r}{more})"
 
 
 def code_of(answer: Answer) -> str | None:

@@ -153,6 +153,14 @@ def from_text(annotation: Any, text: str) -> object:
     return text
 
 
+def from_json(annotation: Any, value: object) -> object:
+    """What a JSON value is as an argument of a type: there, 2.0 is the integer 2."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Annotated or origin in (Union, types.UnionType):
+        return from_json(parts[0], value)
+    return int(value) if annotation is int and isinstance(value, float) and value.is_integer() else value
+
+
 def _takes(annotation: Any) -> Takes:
     """What the type takes; one that may be left out is spoken of as if it were given."""
     origin, parts = get_origin(annotation), get_args(annotation)

@@ -77,14 +77,11 @@ def _shape(annotation: Any) -> str:
         return "{" + ", ".join(fields) + "}"
     if get_origin(annotation) is list:
         return f"[{_shape(get_args(annotation)[0])}]"
-    if get_origin(annotation) in (Union, types.UnionType):
-        return "|".join(_shape(part) for part in get_args(annotation))
     return type_text(annotation)
 
 
 def _nested(annotation: Any) -> bool:
-    """Whether it has fields of its own: by itself, in a list, or where it may be null."""
-    return bool(typed_dicts(annotation))
+    return is_typeddict(annotation) or (get_origin(annotation) is list and is_typeddict(get_args(annotation)[0]))
 
 
 def doc_of(typed_dict: type) -> str:

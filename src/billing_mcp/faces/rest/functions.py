@@ -23,7 +23,7 @@ from billing_mcp.faces.rest.openapi import function_docs, operation_id
 from billing_mcp.faces.rest.reading import idempotency_key, json_object, query
 from billing_mcp.faces.rest.refusing import refusal
 from billing_mcp.faces.scope import EXECUTION_ID
-from billing_mcp.kernel.arguments import ArgumentParser, from_text
+from billing_mcp.kernel.arguments import ArgumentParser, from_json, from_text
 from billing_mcp.kernel.principal import Principal
 from billing_mcp.kernel.registry import Operation, Parameter, Registry
 
@@ -104,9 +104,10 @@ def _handler(app: App, place: Place) -> Callable[[Request], Awaitable[Response]]
 
 async def _sent(place: Place, request: Request) -> dict[str, Any]:
     """What the query or the body holds, by its name there."""
-    if place.method != "GET":
-        return await json_object(request)
     known = place.parameters
+    if place.method != "GET":
+        body = await json_object(request)
+        return {name: from_json(known[name].annotation, v) if name in known else v for name, v in body.items()}
     texts = query(request)
     return {name: from_text(known[name].annotation, text) if name in known else text for name, text in texts.items()}
 
