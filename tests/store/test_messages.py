@@ -253,6 +253,14 @@ async def test_what_is_heard_late_is_put_in_its_place_and_all_after_it_is_judged
     await platform.assert_sound()
 
 
+async def test_the_first_delivery_that_is_told_fixes_the_moment(platform: Platform) -> None:
+    message = await platform.delivered(text())
+    platform.now += 30 * HOUR
+    assert (await platform.report(message)).message == message
+    await platform.hear("e1")
+    assert (await platform.get(message)).place == "alone"
+
+
 async def test_a_delivery_that_is_told_late_takes_its_place_between_others(platform: Platform) -> None:
     began = platform.now
     first, second = await platform.sent(text()), await platform.sent(text())
@@ -346,6 +354,24 @@ async def test_a_tier_is_lost_after_two_months_in_a_row_one_step_at_a_time(platf
     assert tiers == ["scale", "scale", "scale", "growth", "growth", "standard"]
 
 
+async def test_a_month_that_reaches_the_threshold_forgives_those_before_it(platform: Platform) -> None:
+    await platform.delivered(sms(4))
+    used = {4: 1, 5: 4, 6: 1, 7: 4}  # one missed month, and never two in a row
+    for month, parts in used.items():
+        platform.now = datetime(2026, month, 10, tzinfo=UTC)
+        await platform.delivered(sms(parts))
+    platform.now = datetime(2026, 8, 10, tzinfo=UTC)
+    assert (await platform.sent(sms(1))).tier == "growth"
+
+
+async def test_what_is_reversed_does_not_count_for_a_tier(platform: Platform) -> None:
+    message = await platform.delivered(sms(3))
+    await platform.report(message, segments=1)
+    await platform.delivered(sms(2))
+    assert (await platform.delivered(sms(1))).tier == "standard"
+    assert (await platform.sent(sms(1))).tier == "growth"
+
+
 async def test_what_an_account_uses_is_no_other_accounts_in_the_same_batch(platform: Platform) -> None:
     hashes = await platform.messages.hashes()
     mine, others = await platform.sent(sms(9)), await platform.sent(sms(1), OTHER)
@@ -375,8 +401,8 @@ async def test_what_an_account_uses_is_no_other_accounts_in_the_same_batch(platf
 
 
 async def test_a_recipient_is_active_once_a_month_by_the_first_that_is_charged(platform: Platform) -> None:
-    await platform.delivered(text())
-    await platform.delivered(text())
+    assert (await platform.delivered(text())).hold_micros == BASIC + USER
+    assert (await platform.delivered(text())).hold_micros == BASIC
     await platform.delivered(text(to=[BOB]))
     await platform.delivered(text(to=["+4915112345603"]))
     assert await platform.money() == (FUNDS - 4 * BASIC - 2 * USER - 5000, 0)
