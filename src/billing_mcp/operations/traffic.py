@@ -50,7 +50,7 @@ class ChannelNow:
     @property
     def after_a_drop(self) -> str | None:
         """The tier that would be in force one step down; None where it would stay the same."""
-        if self.state.tier == 0 or self.state.override is not None:
+        if self.state.tier == 0:
             return None
         lower = replace(self.state, tier=self.state.tier - 1, earned_this_month=False)
         place = standing(lower, self.plan_tier, self.tiers).tier
