@@ -66,6 +66,15 @@ async def test_what_failed_is_given_back_whole(platform: Platform) -> None:
     await platform.assert_sound()
 
 
+async def test_a_message_is_not_sent_at_the_prices_of_another_currency(store: Store, database: str) -> None:
+    platform = await Platform.open(store, book=replace(price_book(), currency="USD"))
+    before = await everything(database)
+    with pytest.raises(Refused) as refused:
+        await platform.sent(sms(1))
+    assert refused.value.code == "currency_mismatch"
+    assert await everything(database) == before
+
+
 async def test_an_email_is_charged_for_each_recipient_and_the_rest_comes_back_at_the_end(store: Store) -> None:
     book = price_book()
     quiet = tuple(replace(version, active_users={}) for version in book.versions)

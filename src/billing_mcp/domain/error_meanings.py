@@ -115,8 +115,8 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "currency_mismatch": Meaning(
         "Currency mismatch",
-        "The plan is priced in another currency than the account's wallet is in.",
-        "Choose a plan in the wallet's currency: billing.plans.list tells each plan's.",
+        "The plan, or the message, is priced in another currency than the account's wallet is in.",
+        "Choose a plan in the wallet's currency, which billing.plans.list tells; messages need a catalog in it.",
     ),
     "database_busy": Meaning(
         "Database busy",

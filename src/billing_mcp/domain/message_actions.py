@@ -20,8 +20,8 @@ from billing_mcp.domain.sending import pause, resume, send
 def decide_message(scene: Scene, action: MessageAction, *, now: datetime) -> MessageDecision:
     """Decide an action.
 
-    Raises InsufficientFunds; Refused with code `account_not_active`, `campaign_paused` or `hold_not_open`;
-    InvalidArgument with code `not_priced`; and NotFound for a message or a recipient that is not there.
+    Raises InsufficientFunds; Refused with code `account_not_active`, `campaign_paused` or
+    `currency_mismatch`; InvalidArgument with code `not_priced`; NotFound for a message or recipient that is not there.
     """
     match action:
         case SendMessage():

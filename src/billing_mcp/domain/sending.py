@@ -38,7 +38,10 @@ class Quote:
 
 
 def quote(scene: Scene, action: SendMessage, *, now: datetime) -> Quote:
-    """What a message would be accepted at: the same rules that accept it. Raises InvalidArgument, `not_priced`."""
+    """What a message would be accepted at: the same rules that accept it.
+
+    Raises InvalidArgument with code `not_priced`, and Refused with code `currency_mismatch`.
+    """
     terms = _terms(scene, action, now)
     return Quote(_message(scene, action, terms, now, hold_id=None), terms.rated.why, terms.standing)
 
@@ -82,6 +85,11 @@ class _Terms(NamedTuple):
 
 def _terms(scene: Scene, action: SendMessage, now: datetime) -> _Terms:
     book, facts = action.book, action.facts
+    if book.currency != scene.wallet.currency:
+        raise Refused(
+            f"messages are priced in {book.currency}, the account's wallet is in {scene.wallet.currency}",
+            code="currency_mismatch",
+        )
     version = book.version_on(now.date())
     state = state_now(scene, facts.channel, book, now)
     stands = standing(state, scene.plan_tiers.get(facts.channel), book.tiers[facts.channel])
