@@ -10,15 +10,10 @@ from starlette.responses import Response
 from billing_mcp.domain.clock import iso
 from billing_mcp.domain.messages import MessageStatus
 from billing_mcp.domain.money import format_micros
+from billing_mcp.faces.platform.campaign_models import Campaign, CampaignAsked
 from billing_mcp.faces.platform.desk import CAMPAIGNS, AtDesk, CampaignId, Keyed, Reply
 from billing_mcp.faces.platform.direct import hot_router
-from billing_mcp.faces.platform.message_models import (
-    AccountAsked,
-    Campaign,
-    CampaignAsked,
-    MessagesShown,
-    OfAccount,
-)
+from billing_mcp.faces.platform.message_models import AccountAsked, MessagesShown, OfAccount
 from billing_mcp.faces.platform.showing import message_now
 from billing_mcp.operations.paging import cut
 from billing_mcp.store import messages

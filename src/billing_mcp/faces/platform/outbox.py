@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from billing_mcp.faces.platform.campaign_models import Finished, Leased, Take, Taken
 from billing_mcp.faces.platform.desk import MESSAGES, AtDesk, Reply
 from billing_mcp.faces.platform.direct import hot_router
-from billing_mcp.faces.platform.message_models import Finished, Leased, Take, Taken
 from billing_mcp.operations.platform_messages import describe
 from billing_mcp.store.store import Transaction
 

@@ -8,9 +8,9 @@ from fastapi import Path
 from starlette.responses import Response
 
 from billing_mcp.domain.pricing import Channel
+from billing_mcp.faces.platform.campaign_models import GrantedTier, TierGrants
 from billing_mcp.faces.platform.desk import AccountId, AtDesk, Keyed, Reply
 from billing_mcp.faces.platform.direct import hot_router
-from billing_mcp.faces.platform.message_models import GrantedTier, TierGrants
 from billing_mcp.operations.platform_tiers import AccountTier, grant_tiers, tier_of
 from billing_mcp.store.store import Transaction
 
