@@ -11,7 +11,7 @@ from billing_mcp.domain.conversations import InboundKind
 from billing_mcp.operations.drafts import Draft
 from tests.store.second_opinion import Wanted
 
-PEOPLE = ("ada", "bob", "cyn")
+PEOPLE = ("ada", "bob", "cyn", "dan")
 PHONES = {name: f"+49151123456{number:02}" for number, name in enumerate(PEOPLE)}
 AHEAD = -60
 DAY = 86_400
@@ -57,7 +57,7 @@ agents = st.sampled_from(["shop", "shop", "shop", "bank"])
 gaps = st.sampled_from([0, 0, 0, 1, 3600 * 10**6, 3600 * 10**6, DAY_US - 1, DAY_US, DAY_US, DAY_US + 1, 8 * DAY_US])
 """Microseconds: what is near the end of a window is the most telling."""
 emails = st.lists(st.sampled_from(PEOPLE), min_size=1, max_size=3, unique=True)
-one = st.sampled_from(["ada", "ada", "ada", "bob"]).map(lambda name: [name])
+one = st.sampled_from(["ada", "ada", "ada", "bob", "cyn"]).map(lambda name: [name])
 
 
 def wanted(channel: str, people: Any, *, sizes: list[int], markets: list[str], kinds: list[str]) -> Any:
