@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from billing_mcp.store.store import Store
+from tests.store.traffic import Platform
 
 _names = count(1)
 
@@ -46,3 +47,9 @@ async def postgresql_store(postgresql: str) -> AsyncIterator[Store]:
     opened = await Store.open(postgresql)
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+async def platform(store: Store) -> Platform:
+    """A platform that sends messages from two accounts, on each kind of database in turn."""
+    return await Platform.open(store)

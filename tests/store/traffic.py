@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from sqlmodel import SQLModel
+
 from billing_mcp.domain.booking import Usage
 from billing_mcp.domain.instructions import Receipt
 from billing_mcp.domain.messages import Message
@@ -16,7 +18,7 @@ from billing_mcp.operations.platform_messages import PlatformMessages
 from billing_mcp.store.audit import verify_books
 from billing_mcp.store.messages import Campaign
 from billing_mcp.store.store import Store
-from tests.store.books import ACCOUNT, OTHER
+from tests.store.books import ACCOUNT, OTHER, raw_connection
 from tests.store.recount import assert_counted
 from tests.store.second_opinion import BEGINNING, price_book
 
@@ -24,6 +26,9 @@ ADA, BOB = "+4915112345601", "+4915112345602"
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 MOMENT = timedelta(microseconds=1)
+FUNDS = 1_000_000
+SEGMENT, BASIC, A2P, P2A, USER = 70_000, 40_000, 90_000, 80_000, 10_000
+"""What is on an account, and what things cost."""
 
 
 class Platform:
@@ -35,7 +40,7 @@ class Platform:
         self.messages = PlatformMessages(store, lambda: self.now, book)
 
     @classmethod
-    async def open(cls, store: Store, *, funds: int = 1_000_000, book: PriceBook | None = None) -> Platform:
+    async def open(cls, store: Store, *, funds: int = FUNDS, book: PriceBook | None = None) -> Platform:
         """With so many micros on each account."""
         async with store.write(BEGINNING) as tx:
             for account_id in (ACCOUNT, OTHER):
@@ -118,6 +123,22 @@ class Platform:
             assert (await verify_books(tx)).findings == ()
             for account_id in (ACCOUNT, OTHER):
                 await assert_counted(tx, account_id)
+
+
+def of(receipt: Receipt) -> Message:
+    assert receipt.message is not None
+    return receipt.message
+
+
+def charged(message: Message) -> tuple[str | None, int, int]:
+    return message.charged_unit, message.charged_quantity, message.charged_micros
+
+
+async def everything(database: str) -> dict[str, list[tuple[Any, ...]]]:
+    """All rows of all tables."""
+    names = sorted(SQLModel.metadata.tables)
+    async with raw_connection(database) as run:
+        return {name: sorted(await run(f"SELECT * FROM {name}"), key=repr) for name in names}  # noqa: S608
 
 
 def text(size: int = 5, **more: Any) -> Draft:
