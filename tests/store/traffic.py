@@ -58,8 +58,7 @@ class Platform:
         return message
 
     async def report(self, message: Message, status: Any = "delivered", **told: Any) -> Receipt:
-        about = {"channel": message.channel} | told
-        reporting = await self.messages.reporting(message.account_id, message.message_id, status, **about)
+        reporting = await self.messages.reporting(message.account_id, message.message_id, status, **told)
         return await self.messages.submit(reporting)
 
     async def delivered(self, draft: Draft, account_id: str = ACCOUNT) -> Message:
