@@ -22,7 +22,8 @@ from billing_mcp.domain.money import format_micros, parse_micros
 from billing_mcp.domain.pricing import Channel
 from billing_mcp.operations.platform import ComponentType, count_components, open_account
 from billing_mcp.operations.platform_money import PlatformMoney
-from billing_mcp.operations.platform_tiers import AccountTier, grant_tiers, tier_of
+from billing_mcp.operations.platform_tiers import grant_tiers, shown_tier, tier_of
+from billing_mcp.operations.traffic import ChannelNow
 
 app = typer.Typer(help="Accounts, and what the platform does with them.", no_args_is_help=True, add_completion=False)
 
@@ -167,8 +168,8 @@ def tier(
                 async with store.write(now) as tx:
                     before = await tier_of(tx, book, str(account_id), channel)
                     grants = {
-                        "commitment": _granted(commitment, before.commitment),
-                        "override": _granted(override, before.override),
+                        "commitment": _granted(commitment, before.named(before.state.commitment)),
+                        "override": _granted(override, before.named(before.state.override)),
                     }
                     found = await grant_tiers(tx, book, str(account_id), channel, **grants)
         _show_tier(found, as_json=as_json)
@@ -181,22 +182,15 @@ def _granted(asked: str | None, before: str | None) -> str | None:
     return before if asked is None else None if asked == "none" else asked
 
 
-def _show_tier(found: AccountTier, *, as_json: bool) -> None:
-    facts = {
-        "account_id": found.account_id,
-        "channel": found.channel,
-        "tier": found.tier,
-        "source": found.standing.source,
-        "commitment": found.commitment,
-        "override": found.override,
-        "volume": found.state.volume,
-        "missed_months": found.state.missed_months,
-    }
+def _show_tier(found: ChannelNow, *, as_json: bool) -> None:
+    shown = shown_tier(found)
     if as_json:
-        terminal.print_json(facts)
+        terminal.print_json(shown)
         return
-    granted = f"commitment {found.commitment or 'none'}, override {found.override or 'none'}"
-    words = f"The tier on {found.channel} is {found.tier}, by {found.standing.source.replace('_', ' ')}; {granted}."
+    granted = f"commitment {shown['commitment'] or 'none'}, override {shown['override'] or 'none'}"
+    words = (
+        f"The tier on {found.channel} is {found.tier.name}, by {found.standing.source.replace('_', ' ')}; {granted}."
+    )
     terminal.console().print(words, markup=False)
 
 

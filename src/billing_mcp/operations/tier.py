@@ -67,7 +67,7 @@ async def get(ctx: Context, *, account_id: AccountId, channel: Channel | None = 
     Errors: not_found.
     """
     account = await ctx.tx.states.get(account_id)
-    now = await channels_now(ctx, account)
+    now = await channels_now(ctx.tx, ctx.catalog.book, account)
     used = await ctx.tx.messages.usage(account_id, month_start(ctx), ctx.today)
     return {
         "month": month_text(month_of(ctx.today)),

@@ -15,6 +15,7 @@ from billing_mcp.kernel.context import Context
 
 if TYPE_CHECKING:
     from billing_mcp.store.states import AccountState
+    from billing_mcp.store.store import Transaction
 
 CHANNELS: tuple[Channel, ...] = tuple(UNITS)
 Used = list[tuple[UsageKey, Usage]]
@@ -61,18 +62,23 @@ class ChannelNow:
         return None if place is None else self.tiers[min(place, len(self.tiers) - 1)].name
 
 
-async def channels_now(ctx: Context, account: AccountState) -> dict[Channel, ChannelNow]:
+async def channels_now(tx: Transaction, book: PriceBook, account: AccountState) -> dict[Channel, ChannelNow]:
     """Every channel of an account, as of now, whether or not it was ever used."""
-    account_id = account.record.account_id
-    states = await ctx.tx.messages.states(account_id)
-    granted = plan_tiers(ctx, account)
-    return {channel: _now(ctx, account_id, channel, states.get(channel), granted.get(channel)) for channel in CHANNELS}
+    account_id, month = account.record.account_id, month_of(tx.now.date())
+    states, granted = await tx.messages.states(account_id), plan_tiers(book, account, tx.now.date())
+    found = {}
+    for channel in CHANNELS:
+        tiers, plan_tier = book.tiers[channel], granted.get(channel)
+        stored = states.get(channel) or ChannelState(account_id, channel, month)
+        state = rolled(stored, month, tiers, book.missed_months)
+        found[channel] = ChannelNow(channel, tiers, state, standing(state, plan_tier, tiers), plan_tier)
+    return found
 
 
-def plan_tiers(ctx: Context, account: AccountState) -> Mapping[Channel, int]:
+def plan_tiers(book: PriceBook, account: AccountState, today: date) -> Mapping[Channel, int]:
     """The tiers that the plan of today grants."""
-    plan_id = account.subscription.plan_on(ctx.today) if account.subscription else None
-    return ctx.catalog.book.plan_tiers.get(plan_id or "", {})
+    plan_id = account.subscription.plan_on(today) if account.subscription else None
+    return book.plan_tiers.get(plan_id or "", {})
 
 
 async def scene_of(ctx: Context, account: AccountState, action: SendMessage) -> Scene:
@@ -86,7 +92,7 @@ async def scene_of(ctx: Context, account: AccountState, action: SendMessage) -> 
         wallet=account.wallet,
         status=account.record.status,
         state=states.get(channel),
-        plan_tiers=plan_tiers(ctx, account),
+        plan_tiers=plan_tiers(ctx.catalog.book, account, ctx.today),
         active=active,
         thread=() if last is None else (last,),
     )
@@ -95,13 +101,3 @@ async def scene_of(ctx: Context, account: AccountState, action: SendMessage) -> 
 def month_start(ctx: Context) -> date:
     """The first day of the current month."""
     return ctx.today.replace(day=1)
-
-
-def _now(
-    ctx: Context, account_id: str, channel: Channel, stored: ChannelState | None, plan_tier: int | None
-) -> ChannelNow:
-    book: PriceBook = ctx.catalog.book
-    month, tiers = month_of(ctx.today), book.tiers[channel]
-    state = stored or ChannelState(account_id, channel, month)
-    state = rolled(state, month, tiers, book.missed_months)
-    return ChannelNow(channel, tiers, state, standing(state, plan_tier, tiers), plan_tier)

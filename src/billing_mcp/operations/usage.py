@@ -144,7 +144,7 @@ async def get(ctx: Context, *, account_id: AccountId, month: Month | None = None
     account = await ctx.tx.states.get(account_id)
     used = await ctx.tx.messages.usage(account_id, first, last)
     in_flight = await ctx.tx.messages.in_flight(account_id, last)
-    now = await channels_now(ctx, account) if last == ctx.today else {}
+    now = await channels_now(ctx.tx, ctx.catalog.book, account) if last == ctx.today else {}
     totals = _totals(used)
     return {
         "month": first.isoformat()[:7],

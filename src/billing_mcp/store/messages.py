@@ -19,10 +19,7 @@ from billing_mcp.domain.messages import CampaignStatus, Message
 from billing_mcp.domain.pricing import Channel
 from billing_mcp.domain.tiers import ChannelState
 from billing_mcp.store.changes import ChangeLog, SettingChange
-from billing_mcp.store.posting.message_rows import message_of, state_of, state_row, thread_event_of, usage_of
-from billing_mcp.store.reading.fetch import fetch
-from billing_mcp.store.reading.query import Rows
-from billing_mcp.store.tables import (
+from billing_mcp.store.message_tables import (
     ActiveUserRow,
     CampaignRow,
     ChannelStateRow,
@@ -30,9 +27,11 @@ from billing_mcp.store.tables import (
     SecretRow,
     ThreadEventRow,
     UsageRow,
-    WalletRow,
-    table,
 )
+from billing_mcp.store.posting.message_rows import message_of, state_of, state_row, thread_event_of, usage_of
+from billing_mcp.store.reading.fetch import fetch
+from billing_mcp.store.reading.query import Rows
+from billing_mcp.store.tables import WalletRow, table
 
 _MESSAGES = table(MessageRow)
 _CAMPAIGNS = table(CampaignRow)

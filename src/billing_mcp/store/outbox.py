@@ -34,7 +34,8 @@ from billing_mcp.domain.errors import NotFound
 from billing_mcp.domain.events import Event
 from billing_mcp.domain.ids import new_id
 from billing_mcp.domain.messages import ACCEPTED_EVENT
-from billing_mcp.store.tables import AccountRow, MessageRow, OutboxRow, table
+from billing_mcp.store.message_tables import MessageRow
+from billing_mcp.store.tables import AccountRow, OutboxRow, table
 
 WorkStatus = Literal["waiting", "dead"]
 

@@ -1,4 +1,4 @@
-"""Owns the schema. Every key begins with the account (or the principal): no constraint spans two.
+"""Owns the schema, with `message_tables.py`. Every key begins with the account, or the principal; none spans two.
 
 Moments are microseconds since 1970 (`*_us`), money is micros (`*_micros`), days are dates,
 lists and objects are JSON texts (`*_json`): the same exact values on every database.
@@ -13,11 +13,13 @@ from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, Table, T
 from sqlmodel import Field, SQLModel
 
 
-def _big(*, primary_key: bool = False, nullable: bool = False, default: str | None = None) -> Column[int]:
+def big(*, primary_key: bool = False, nullable: bool = False, default: str | None = None) -> Column[int]:
+    """A column of 64-bit numbers."""
     return Column(BigInteger(), primary_key=primary_key, nullable=nullable, autoincrement=False, server_default=default)
 
 
-def _text(*, nullable: bool = False) -> Column[str]:
+def long_text(*, nullable: bool = False) -> Column[str]:
+    """A column of texts of any length."""
     return Column(Text(), nullable=nullable)
 
 
@@ -40,7 +42,7 @@ class AccountRow(SQLModel, table=True):
     name: str
     status: str
     currency: str
-    created_at_us: int = Field(sa_column=_big())
+    created_at_us: int = Field(sa_column=big())
 
 
 class WalletRow(SQLModel, table=True):
@@ -49,10 +51,10 @@ class WalletRow(SQLModel, table=True):
     __tablename__ = "wallets"
     account_id: str = Field(primary_key=True, foreign_key="accounts.account_id")
     currency: str
-    available_micros: int = Field(sa_column=_big())
-    reserved_micros: int = Field(sa_column=_big())
-    last_seq: int = Field(sa_column=_big())
-    last_txn_seq: int = Field(sa_column=_big())
+    available_micros: int = Field(sa_column=big())
+    reserved_micros: int = Field(sa_column=big())
+    last_seq: int = Field(sa_column=big())
+    last_txn_seq: int = Field(sa_column=big())
     head_hash: str
 
 
@@ -67,21 +69,21 @@ class LedgerTransactionRow(SQLModel, table=True):
         Index("ix_ledger_transactions_created", "account_id", "created_at_us"),
     )
     account_id: str = Field(primary_key=True, foreign_key="accounts.account_id")
-    seq: int = Field(sa_column=_big(primary_key=True))
-    txn_seq: int | None = Field(sa_column=_big(nullable=True))
+    seq: int = Field(sa_column=big(primary_key=True))
+    txn_seq: int | None = Field(sa_column=big(nullable=True))
     transaction_id: str
     type: str
     direction: str
-    amount_micros: int = Field(sa_column=_big())
+    amount_micros: int = Field(sa_column=big())
     currency: str
     status: str
     description: str
-    effective_at_us: int = Field(sa_column=_big())
-    created_at_us: int = Field(sa_column=_big())
-    balance_after_micros: int = Field(sa_column=_big())
-    available_after_micros: int = Field(sa_column=_big())
-    reserved_after_micros: int = Field(sa_column=_big())
-    line_items_json: str = Field(sa_column=_text())
+    effective_at_us: int = Field(sa_column=big())
+    created_at_us: int = Field(sa_column=big())
+    balance_after_micros: int = Field(sa_column=big())
+    available_after_micros: int = Field(sa_column=big())
+    reserved_after_micros: int = Field(sa_column=big())
+    line_items_json: str = Field(sa_column=long_text())
     previous_hash: str
     hash: str
     hold_id: str | None
@@ -95,10 +97,10 @@ class LedgerEntryRow(SQLModel, table=True):
         ForeignKeyConstraint(["account_id", "seq"], ["ledger_transactions.account_id", "ledger_transactions.seq"]),
     )
     account_id: str = Field(primary_key=True)
-    seq: int = Field(sa_column=_big(primary_key=True))
+    seq: int = Field(sa_column=big(primary_key=True))
     line: int = Field(primary_key=True)
     ledger_account: str
-    amount_micros: int = Field(sa_column=_big())
+    amount_micros: int = Field(sa_column=big())
     currency: str
 
 
@@ -118,13 +120,13 @@ class HoldRow(SQLModel, table=True):
     account_id: str = Field(primary_key=True)
     hold_id: str = Field(primary_key=True)
     reference: str
-    amount_micros: int = Field(sa_column=_big())
-    captured_micros: int = Field(sa_column=_big())
-    released_micros: int = Field(sa_column=_big())
+    amount_micros: int = Field(sa_column=big())
+    captured_micros: int = Field(sa_column=big())
+    released_micros: int = Field(sa_column=big())
     status: str
-    expires_at_us: int = Field(sa_column=_big())
-    created_at_us: int = Field(sa_column=_big())
-    closed_at_us: int | None = Field(sa_column=_big(nullable=True))
+    expires_at_us: int = Field(sa_column=big())
+    created_at_us: int = Field(sa_column=big())
+    closed_at_us: int | None = Field(sa_column=big(nullable=True))
 
 
 class PostingKeyRow(SQLModel, table=True):
@@ -135,144 +137,8 @@ class PostingKeyRow(SQLModel, table=True):
     account_id: str = Field(primary_key=True)
     key_hash: str = Field(primary_key=True)
     request_hash: str
-    receipt_json: str = Field(sa_column=_text())
-    created_at_us: int = Field(sa_column=_big())
-
-
-class CampaignRow(SQLModel, table=True):
-    """Messages that were sent together, and can be held back together."""
-
-    __tablename__ = "campaigns"
-    account_id: str = Field(primary_key=True, foreign_key="accounts.account_id")
-    campaign_id: str = Field(primary_key=True)
-    name: str
-    status: str
-    created_at_us: int = Field(sa_column=_big())
-    changed_at_us: int = Field(sa_column=_big())
-
-
-class MessageRow(SQLModel, table=True):
-    """A message that was accepted: at what, and what it is charged now. Its content and recipients are not kept.
-
-    It and the four tables after it have no foreign key, as holds have none.
-    """
-
-    __tablename__ = "messages"
-    __table_args__ = (
-        Index(
-            "ix_messages_campaign",
-            "account_id",
-            "campaign_id",
-            "message_id",
-            sqlite_where=text("campaign_id IS NOT NULL"),
-            postgresql_where=text("campaign_id IS NOT NULL"),
-        ),
-        {"sqlite_with_rowid": False},
-    )
-    account_id: str = Field(primary_key=True)
-    message_id: str = Field(primary_key=True)
-    campaign_id: str | None
-    reference: str
-    channel: str
-    message_type: str
-    sender: str
-    market: str
-    thread: str | None
-    facts_json: str = Field(sa_column=_text())
-    recipients: str = Field(sa_column=_text())
-    """Keyed hashes, with spaces between them."""
-    catalog_version: str
-    tier: str
-    rule_id: str
-    unit: str
-    quantity: int = Field(sa_column=_big())
-    unit_price_micros: int = Field(sa_column=_big())
-    a2p_micros: int | None = Field(sa_column=_big(nullable=True))
-    p2a_micros: int | None = Field(sa_column=_big(nullable=True))
-    expected: str
-    mau_micros: int = Field(sa_column=_big())
-    hold_id: str | None
-    created_at_us: int = Field(sa_column=_big())
-    status: str
-    outcomes: str = Field(sa_column=_text())
-    delivered_at_us: int | None = Field(sa_column=_big(nullable=True))
-    segments: int | None = Field(sa_column=_big(nullable=True))
-    place: str | None
-    charged_unit: str | None
-    charged_quantity: int = Field(sa_column=_big())
-    charged_micros: int = Field(sa_column=_big())
-
-
-class ThreadEventRow(SQLModel, table=True):
-    """A delivered message of a conversational agent, or what a user wrote to it, and what is open after it."""
-
-    __tablename__ = "thread_events"
-    __table_args__ = ({"sqlite_with_rowid": False},)
-    account_id: str = Field(primary_key=True)
-    thread: str = Field(primary_key=True)
-    at_us: int = Field(sa_column=_big(primary_key=True))
-    event_id: str = Field(primary_key=True)
-    outbound: int = Field(sa_column=_big())
-    open_until_us: int | None = Field(sa_column=_big(nullable=True))
-    asked_at_us: int | None = Field(sa_column=_big(nullable=True))
-    alone_id: str | None
-    alone_at_us: int | None = Field(sa_column=_big(nullable=True))
-
-
-class ActiveUserRow(SQLModel, table=True):
-    """A recipient, as a keyed hash, who was charged for in a calendar month: the nth of it."""
-
-    __tablename__ = "active_users"
-    __table_args__ = ({"sqlite_with_rowid": False},)
-    account_id: str = Field(primary_key=True)
-    month: int = Field(sa_column=_big(primary_key=True))
-    channel: str = Field(primary_key=True)
-    recipient: str = Field(primary_key=True)
-    nth: int = Field(sa_column=_big())
-
-
-class ChannelStateRow(SQLModel, table=True):
-    """What an account has used of a channel in the month that it last did, and the tier that it has earned."""
-
-    __tablename__ = "channel_states"
-    __table_args__ = ({"sqlite_with_rowid": False},)
-    account_id: str = Field(primary_key=True)
-    channel: str = Field(primary_key=True)
-    month: int = Field(sa_column=_big())
-    volume: int = Field(sa_column=_big())
-    active_users: int = Field(sa_column=_big())
-    tier: int = Field(sa_column=_big())
-    earned_this_month: int = Field(sa_column=_big())
-    missed_months: int = Field(sa_column=_big())
-    commitment: int | None = Field(sa_column=_big(nullable=True))
-    override: int | None = Field(sa_column=_big(nullable=True))
-
-
-class UsageRow(SQLModel, table=True):
-    """What was used on a day (UTC), added up in the transactions that charged it."""
-
-    __tablename__ = "usage"
-    __table_args__ = ({"sqlite_with_rowid": False},)
-    account_id: str = Field(primary_key=True)
-    day: str = Field(primary_key=True)
-    channel: str = Field(primary_key=True)
-    message_type: str = Field(primary_key=True)
-    unit: str = Field(primary_key=True)
-    tier: str = Field(primary_key=True)
-    market: str = Field(primary_key=True)
-    accepted: int = Field(sa_column=_big())
-    delivered: int = Field(sa_column=_big())
-    failed: int = Field(sa_column=_big())
-    quantity: int = Field(sa_column=_big())
-    amount_micros: int = Field(sa_column=_big())
-
-
-class SecretRow(SQLModel, table=True):
-    """A key that the server has made for itself, such as that of the hashes of recipients."""
-
-    __tablename__ = "secrets"
-    name: str = Field(primary_key=True)
-    value: str
+    receipt_json: str = Field(sa_column=long_text())
+    created_at_us: int = Field(sa_column=big())
 
 
 class SubscriptionRow(SQLModel, table=True):
@@ -309,16 +175,16 @@ class InvoiceRow(SQLModel, table=True):
     __tablename__ = "invoices"
     __table_args__ = (UniqueConstraint("account_id", "invoice_id"),)
     account_id: str = Field(primary_key=True, foreign_key="accounts.account_id")
-    invoice_seq: int = Field(sa_column=_big(primary_key=True))
+    invoice_seq: int = Field(sa_column=big(primary_key=True))
     invoice_id: str
     status: str
     currency: str
-    amount_micros: int = Field(sa_column=_big())
-    paid_micros: int = Field(sa_column=_big())
-    issued_at_us: int = Field(sa_column=_big())
+    amount_micros: int = Field(sa_column=big())
+    paid_micros: int = Field(sa_column=big())
+    issued_at_us: int = Field(sa_column=big())
     period_start: date
     period_end: date
-    lines_json: str = Field(sa_column=_text())
+    lines_json: str = Field(sa_column=long_text())
 
 
 class KeyRow(SQLModel, table=True):
@@ -329,12 +195,12 @@ class KeyRow(SQLModel, table=True):
     name: str
     prefix: str = Field(unique=True)
     secret_sha256: str
-    permissions_json: str = Field(sa_column=_text())
-    account_ids_json: str = Field(sa_column=_text())
+    permissions_json: str = Field(sa_column=long_text())
+    account_ids_json: str = Field(sa_column=long_text())
     read_only: bool
-    created_at_us: int = Field(sa_column=_big())
-    expires_at_us: int | None = Field(sa_column=_big(nullable=True))
-    revoked_at_us: int | None = Field(sa_column=_big(nullable=True))
+    created_at_us: int = Field(sa_column=big())
+    expires_at_us: int | None = Field(sa_column=big(nullable=True))
+    revoked_at_us: int | None = Field(sa_column=big(nullable=True))
     kind: str = Field(sa_column_kwargs={"server_default": "agent"})
     default_account_id: str | None
 
@@ -345,12 +211,12 @@ class ExecutionRow(SQLModel, table=True):
     __tablename__ = "executions"
     principal_id: str = Field(primary_key=True)
     execution_id: str = Field(primary_key=True)
-    created_at_us: int = Field(sa_column=_big())
-    duration_us: int = Field(sa_column=_big())
+    created_at_us: int = Field(sa_column=big())
+    duration_us: int = Field(sa_column=big())
     status: str
     changed: bool
-    script: str = Field(sa_column=_text())
-    answer_json: str = Field(sa_column=_text())
+    script: str = Field(sa_column=long_text())
+    answer_json: str = Field(sa_column=long_text())
 
 
 class IdempotencyKeyRow(SQLModel, table=True):
@@ -361,7 +227,7 @@ class IdempotencyKeyRow(SQLModel, table=True):
     key_sha256: str = Field(primary_key=True)
     script_sha256: str
     execution_id: str
-    created_at_us: int = Field(sa_column=_big())
+    created_at_us: int = Field(sa_column=big())
 
 
 class PlatformRequestRow(SQLModel, table=True):
@@ -372,9 +238,9 @@ class PlatformRequestRow(SQLModel, table=True):
     principal_id: str = Field(primary_key=True)
     key_sha256: str = Field(primary_key=True)
     request_sha256: str
-    answer: str | None = Field(sa_column=_text(nullable=True))
-    created_at_us: int = Field(sa_column=_big())
-    leased_until_us: int = Field(sa_column=_big())
+    answer: str | None = Field(sa_column=long_text(nullable=True))
+    created_at_us: int = Field(sa_column=big())
+    leased_until_us: int = Field(sa_column=big())
 
 
 class OutboxRow(SQLModel, table=True):
@@ -393,15 +259,15 @@ class OutboxRow(SQLModel, table=True):
     account_id: str = Field(primary_key=True, foreign_key="accounts.account_id")
     event_id: str = Field(primary_key=True)
     event: str
-    payload_json: str = Field(sa_column=_text())
-    created_at_us: int = Field(sa_column=_big())
+    payload_json: str = Field(sa_column=long_text())
+    created_at_us: int = Field(sa_column=big())
     status: str = Field(sa_column_kwargs={"server_default": "waiting"})
-    due_at_us: int = Field(sa_column=_big(default="0"))
-    attempts: int = Field(sa_column=_big(default="0"))
+    due_at_us: int = Field(sa_column=big(default="0"))
+    attempts: int = Field(sa_column=big(default="0"))
     lease: str | None
     only_once: str | None
     last_error: str | None
-    ended_at_us: int | None = Field(sa_column=_big(nullable=True))
+    ended_at_us: int | None = Field(sa_column=big(nullable=True))
 
 
 def table(row: type[SQLModel]) -> Table:

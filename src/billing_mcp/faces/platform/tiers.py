@@ -11,7 +11,7 @@ from billing_mcp.domain.pricing import Channel
 from billing_mcp.faces.platform.campaign_models import GrantedTier, TierGrants
 from billing_mcp.faces.platform.desk import AccountId, AtDesk, Keyed, Reply
 from billing_mcp.faces.platform.direct import hot_router
-from billing_mcp.operations.platform_tiers import AccountTier, grant_tiers, tier_of
+from billing_mcp.operations.platform_tiers import grant_tiers, shown_tier, tier_of
 from billing_mcp.store.store import Transaction
 
 router = hot_router()
@@ -30,7 +30,7 @@ async def grant_tier(account_id: AccountId, channel: OnChannel, given: TierGrant
 
     async def work(tx: Transaction) -> Reply:
         grants = {"commitment": given.commitment, "override": given.override}
-        return Reply.of(_shown(await grant_tiers(tx, asking.desk.book, account_id, channel, **grants)))
+        return Reply.of(shown_tier(await grant_tiers(tx, asking.desk.book, account_id, channel, **grants)))
 
     return await asking.in_one_transaction(given, work)
 
@@ -41,17 +41,4 @@ async def get_tier(account_id: AccountId, channel: OnChannel, desk: AtDesk) -> d
 
     Errors: not_found.
     """
-    return _shown(await desk.read(lambda tx: tier_of(tx, desk.book, account_id, channel)))
-
-
-def _shown(found: AccountTier) -> dict[str, Any]:
-    return {
-        "account_id": found.account_id,
-        "channel": found.channel,
-        "tier": found.tier,
-        "source": found.standing.source,
-        "commitment": found.commitment,
-        "override": found.override,
-        "volume": found.state.volume,
-        "missed_months": found.state.missed_months,
-    }
+    return shown_tier(await desk.read(lambda tx: tier_of(tx, desk.book, account_id, channel)))

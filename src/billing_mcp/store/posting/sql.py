@@ -14,20 +14,22 @@ from typing import Any
 from sqlalchemy import BigInteger, Integer, Table
 
 from billing_mcp.domain.errors import Internal
-from billing_mcp.store.tables import (
-    AccountRow,
+from billing_mcp.store.message_tables import (
     ActiveUserRow,
     CampaignRow,
     ChannelStateRow,
+    MessageRow,
+    ThreadEventRow,
+    UsageRow,
+)
+from billing_mcp.store.tables import (
+    AccountRow,
     HoldRow,
     LedgerEntryRow,
     LedgerTransactionRow,
-    MessageRow,
     OutboxRow,
     PostingKeyRow,
     SubscriptionPhaseRow,
-    ThreadEventRow,
-    UsageRow,
     WalletRow,
     table,
 )
