@@ -40,16 +40,17 @@ def test_the_books_of_the_demo_are_sound(cli: Cli, lived: str) -> None:
     with closing(sqlite3.connect(lived)) as connection:
         (transactions,) = connection.execute("SELECT count(*) FROM ledger_transactions").fetchone()
         (entries,) = connection.execute("SELECT count(*) FROM ledger_entries").fetchone()
+        (holds,) = connection.execute("SELECT count(*) FROM holds").fetchone()
     assert report.json == {
-        "accounts": 3,
+        "accounts": 4,
         "transactions": transactions,
         "entries": entries,
-        "holds": 2,
+        "holds": holds,
         "findings": [],
         "sound": True,
     }
     said = cli("audit", "verify", "--database", lived)
-    counted = f"3 accounts, {transactions} transactions, {entries} entries, 2 holds"
+    counted = f"4 accounts, {transactions} transactions, {entries} entries, {holds} holds"
     assert (said.exit_code, said.words) == (0, f"Sound: {counted}.")
 
 
@@ -88,7 +89,7 @@ def test_a_row_that_was_tampered_with_is_named_and_the_exit_code_tells(
 
     report = cli("audit", "verify", "--json", "--database", lived)
 
-    assert (report.exit_code, report.json["sound"], report.json["accounts"]) == (1, False, 3)
+    assert (report.exit_code, report.json["sound"], report.json["accounts"]) == (1, False, 4)
     (finding,) = report.json["findings"]
     assert (finding["account_id"], finding["seq"]) == (account_id, seq)
     assert problem in finding["problem"]

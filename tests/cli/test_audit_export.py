@@ -102,9 +102,9 @@ def test_an_export_says_what_is_in_it_and_where_it_is(cli: Cli, lived: str, tmp_
 
     head, _, last = file.read_bytes().rstrip(b"\n").rpartition(b"\n")
     assert made["sha256"] == hashlib.sha256(head + b"\n").hexdigest() == json.loads(last)["end"]["sha256"]
-    assert (made["accounts"], made["path"]) == (3, str(file))
+    assert (made["accounts"], made["path"]) == (4, str(file))
     said = cli("audit", "export", str(file), "--force", "--database", lived)
-    assert f"Exported 3 accounts, {made['transactions']} transactions" in said.words
+    assert f"Exported 4 accounts, {made['transactions']} transactions" in said.words
     assert made["sha256"] in said.words
 
 

@@ -187,7 +187,7 @@ def test_a_program_of_its_own_says_its_errors_in_one_line(
 def test_the_database_may_come_from_the_environment_and_the_option_outranks_it(
     cli: Cli, lived: str, sqlite: str
 ) -> None:
-    assert len(cli("accounts", "list", "--json", BILLING_MCP_DATABASE=lived).json) == 3
+    assert len(cli("accounts", "list", "--json", BILLING_MCP_DATABASE=lived).json) == 4
     assert cli("accounts", "list", "--json", "--database", sqlite, BILLING_MCP_DATABASE=lived).json == []
 
 

@@ -16,7 +16,7 @@ from tests.store.second_opinion import Channel, Ledger
 async def used(tx: Transaction, account_id: str) -> dict[tuple[str, ...], int]:
     """What is stored of usage, each number for itself; none that are zero."""
     found = {}
-    for key, usage in await tx.messages.usage(account_id, date(2026, 1, 1), date(2099, 1, 1)):
+    for key, usage in await tx.messages.usage(account_id, date(2000, 1, 1), date(2099, 1, 1)):
         names = {"quantity": usage.quantity, "amount": usage.amount_micros}
         names |= {"accepted": usage.accepted, "delivered": usage.delivered, "failed": usage.failed}
         for name, number in names.items():
