@@ -68,7 +68,7 @@ def openapi() -> str:
 
 def demo_output() -> str:
     """What the demo prints on a fixed day, without the ids that are new in every run."""
-    command = [sys.executable, "-m", "billing_mcp", "demo"]
+    command = [sys.executable, "-m", "billing_mcp", "demo", "--messages", "50"]
     environment = {n: v for n, v in os.environ.items() if not n.startswith("BILLING_MCP_")} | {"BILLING_MCP_NOW": NOW}
     printed = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
     without_ids = re.sub(r"  [0-9a-f]{8}-[0-9a-f-]{27}$", "", printed, flags=re.MULTILINE)

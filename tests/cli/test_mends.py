@@ -16,7 +16,7 @@ import pytest
 from tests.cli.conftest import MAIL, NOBODY, Cli
 from tests.world import World
 
-FEW = ("--messages", "200")
+FEW = ("--messages", "50")
 
 # Whoever runs these tests may have SIGINT ignored, and a child process inherits that.
 INTERRUPTIBLE = [

@@ -16,7 +16,7 @@ import pytest
 
 NOW = "2026-03-12T10:00:00Z"
 MAIL = "0190c0de-0000-7000-8000-000000000001"
-FEW = ("--messages", "200")
+FEW = ("--messages", "50")
 
 Program = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -28,7 +28,7 @@ MOMENTS = [
     "2027-12-31T23:59:59",
     "2027-01-01T00:00:00",
 ]
-FEW = 200
+FEW = 50
 """So many messages instead of tens of thousands: their own test tells of those."""
 BUSY_DAY = datetime(2026, 3, 12, 10, tzinfo=UTC)
 

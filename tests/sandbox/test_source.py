@@ -94,10 +94,10 @@ class TestFunctionsThatDoNotExist:
         assert (error.code, line) == ("unknown_function", 1)
         assert error.hint == f"Did you mean {meant}?"
 
-    def test_without_anything_similar_the_error_names_all_functions(self) -> None:
+    def test_without_anything_similar_the_error_names_all_namespaces(self) -> None:
         error, _ = rejected("billing.xyzzy()")
         assert error.message == "billing.xyzzy does not exist"
-        assert error.hint == f"The functions are {', '.join(REGISTRY)}."
+        assert error.hint == f"billing has {', '.join(resource.name for resource in REGISTRY.resources)}."
 
     def test_what_is_as_likely_to_read_as_to_change_is_not_chosen_for_the_agent(self) -> None:
         error, _ = rejected("billing.plan.upgrade(account_id='a')")

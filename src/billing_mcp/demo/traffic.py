@@ -88,7 +88,8 @@ def days_of(sender: Sender, months: list[date], until: datetime, messages: int) 
                 _share(channel[month] * messages // MESSAGES, past, weights)
                 for channel in (sender.emails, sender.sms, sender.rcs)
             )
-            yield Day(day, number, (emails, sms, rcs))
+            if emails or sms or rcs:
+                yield Day(day, number, (emails, sms, rcs))
             number += emails + sms + rcs
 
 

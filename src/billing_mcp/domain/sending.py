@@ -199,9 +199,9 @@ def _told(facts: Facts) -> Mapping[str, str | int]:
 
 def _accept(scene: Scene, action: SendMessage, now: datetime, *, created_at: datetime) -> MessageDecision:
     """Hold what a message costs now, and let it leave."""
+    terms = _terms(scene, action, now)
     if scene.status != "active":
         raise holds.not_active(scene.status)
-    terms = _terms(scene, action, now)
     wallet, hold, held = scene.wallet, None, terms.amount_micros
     transactions: tuple[LedgerTransaction, ...] = ()
     if held:

@@ -9,7 +9,7 @@ from typing import Any
 from billing_mcp.domain.errors import BillingError, InvalidArgument, LimitExceeded
 from billing_mcp.kernel.context import Context
 from billing_mcp.kernel.likeness import either
-from billing_mcp.kernel.registry import Registry
+from billing_mcp.kernel.registry import NAMESPACE, Registry
 from billing_mcp.kernel.rules import RULES, Call, Rule
 
 
@@ -29,7 +29,8 @@ class JournalEntry:
 def unknown_function(name: str, registry: Registry) -> InvalidArgument:
     """The error for a function that does not exist, with the one that was likely meant."""
     close = registry.closest(name)
-    hint = f"Did you mean {either(close)}?" if close else f"The functions are {', '.join(registry)}."
+    namespaces = ", ".join(resource.name for resource in registry.resources)
+    hint = f"Did you mean {either(close)}?" if close else f"{NAMESPACE} has {namespaces}."
     return InvalidArgument(f"{name[:100]} does not exist", code="unknown_function", hint=hint)
 
 
