@@ -306,9 +306,10 @@ def test_a_crash_while_a_database_is_replaced_leaves_the_old_one_or_the_new_one_
 def test_nobody_can_open_a_database_while_it_is_being_replaced(
     cli: Cli, lived: str, backed_up: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    locked = []
+    locked, steps = [], []
 
-    def open_it(_step: int) -> None:
+    def open_it(step: int) -> None:
+        steps.append(step)
         with closing(sqlite3.connect(lived, timeout=0)) as connection:
             try:
                 connection.execute("PRAGMA journal_mode=WAL")
@@ -318,7 +319,7 @@ def test_nobody_can_open_a_database_while_it_is_being_replaced(
     at_each_step(monkeypatch, open_it)
     assert cli("restore", str(backed_up), "--replace", "--database", lived).exit_code == 0
 
-    assert len(locked) >= 6  # one copy or more, four accounts, one copy or more
+    assert len(locked) == len(steps) >= 6  # one copy or more, four accounts, one copy or more: each of them
     assert set(locked) == {"database is locked"}
 
 

@@ -407,7 +407,7 @@ def test_on_sqlite_messages_are_charged_what_their_log_says(tmp_path: Path) -> N
         yield str(shutil.copy(template, folder / "billing.db"))
         shutil.rmtree(folder)
 
-    explore(fresh, examples=45, length=30)
+    explore(fresh, examples=60, length=30)
 
 
 @pytest.mark.timeout(3600 if SOAK else 120)

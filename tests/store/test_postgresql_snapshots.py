@@ -85,7 +85,7 @@ async def test_reads_that_find_no_database_keep_no_turn_from_those_that_do(
     name = postgresql_store.url.database
     async with raw_connection(postgresql_server) as run:
         await run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-        for _ in range(9):
+        for _ in range(20):
             with pytest.raises(BillingError):
                 await read(postgresql_store)
         await run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
