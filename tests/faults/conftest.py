@@ -40,6 +40,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every time limit of the engine is a second or two, so that a test can see what comes after it."""
     for limit in ("timeout", "command_timeout"):
         monkeypatch.setitem(engine._POSTGRESQL_CONNECT, limit, 2)
+    monkeypatch.setattr(engine, "PING_S", 1)
     monkeypatch.setitem(engine._POSTGRESQL_SETTINGS, "lock_timeout", "1s")
     monkeypatch.setitem(engine._POSTGRESQL_SETTINGS, "idle_in_transaction_session_timeout", "2s")
     monkeypatch.setitem(engine._SQLITE_OPTIONS, "timeout", 1)

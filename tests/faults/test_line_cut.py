@@ -125,7 +125,7 @@ async def test_a_line_that_goes_dead_is_noticed_in_bounded_time_and_the_store_wo
     def hold(n: int) -> object:
         return holds.place(account(n % 4), EUR, reference=f"dead-{n}", idempotency_key=f"dead-{n}")
 
-    await outcomes([*(hold(n) for n in range(8)), *(pay(store, account(n), "before") for n in range(4))])  # type: ignore[list-item]
+    await outcomes([*(hold(n) for n in range(8)), *(pay(store, account(n % 4), "before") for n in range(10))])  # type: ignore[list-item]
     line.go_dead()
     asked = [hold(n) for n in range(8, 16)]
     told = await outcomes([*asked, *(pay(store, account(n), "dead") for n in range(4)), holds.get(account(0), "x")])  # type: ignore[list-item]
@@ -138,8 +138,9 @@ async def test_a_line_that_goes_dead_is_noticed_in_bounded_time_and_the_store_wo
         again = [hold(n) for n in range(16)]
     assert [receipt.replayed for receipt in receipts[:8]] == [True] * 8
     assert await placed(server.database, "dead-") == {f"dead-{n}": 1 for n in range(16)}
-    await outcomes([pay(store, account(n), "after") for n in range(4)])
-    assert (await descriptions(server.database))["after"] == 4
+    after = await outcomes([pay(store, account(n % 4), "after") for n in range(10)])
+    assert not LOST & set(after), "a connection that died with the line is still given out"
+    assert (await descriptions(server.database))["after"] == 10
     await assert_sound(store, server.database)
 
 

@@ -86,8 +86,9 @@ async def test_reads_that_find_no_database_keep_no_turn_from_those_that_do(
     async with raw_connection(postgresql_server) as run:
         await run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
         for _ in range(20):
-            with pytest.raises(BillingError):
+            with pytest.raises(BillingError) as refused:
                 await read(postgresql_store)
+            assert refused.value.code == "database_unavailable"
         await run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
     assert await read(postgresql_store) == eur("7.00")
 

@@ -32,7 +32,7 @@ from billing_mcp.store.store import Store, Transaction
 
 log = structlog.get_logger()
 
-MAX_ATTEMPTS = 3
+MAX_ATTEMPTS = 10
 _LOOKS_AFTER_S = (0.1, 0.4, 1.5)
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import asyncpg
 import structlog
 from sqlalchemy import URL, Engine, NullPool, QueuePool, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 LOCK_WAIT_S = 5
 POOL_WAIT_S = 30
+PING_S = 5
 # isolation_level=None: the driver's own BEGIN is deferred, so two writers that read first
 # would overwrite each other's updates without an error. We begin ourselves.
 _SQLITE_OPTIONS: dict[str, Any] = {"isolation_level": None, "timeout": LOCK_WAIT_S}
@@ -44,7 +45,7 @@ _POSTGRESQL_CONNECT: dict[str, Any] = {"timeout": 10, "command_timeout": 20}
 _POSTGRESQL_OPTIONS = frozenset({"host", "port", "ssl"})
 _RETRYABLE_SQLSTATES = frozenset({"40001", "40P01"})
 _LOST_SQLSTATES = ("08", "57P")
-_UNREACHABLE_SQLSTATES = ("08", "28", "3D", "53", "57")
+_UNREACHABLE_SQLSTATES = ("08", "28", "3D", "53", "55000", "57")
 _REASONS = {
     "unable to open database file": "the database file cannot be opened: is it a file, and does its folder exist?",
     "file is not a database": "the database file is not a SQLite database",
@@ -338,12 +339,33 @@ def _postgresql_engine(url: URL, *, patient: bool) -> AsyncEngine:
     settings, connect = _POSTGRESQL_SETTINGS, _POSTGRESQL_CONNECT
     if patient:
         settings, connect = settings | {"statement_timeout": "0"}, connect | {"command_timeout": None}
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         pool_size=10,
         max_overflow=0,
         pool_timeout=POOL_WAIT_S,
         hide_parameters=True,
-        pool_pre_ping=True,
         connect_args={"server_settings": settings, **connect},
     )
+    _replace_the_dead(engine.sync_engine)
+    return engine
+
+
+def _replace_the_dead(engine: Engine) -> None:
+    """Who finds the line dead waits for a new one, and nobody else finds another that died with it.
+
+    The toolkit's own ping takes silence for an error of whoever asks, once for each connection that is kept.
+    """
+
+    @event.listens_for(engine, "connect")
+    def begin(_connection: Any, record: Any) -> None:
+        record.info["fresh"] = True
+
+    @event.listens_for(engine, "checkout")
+    def ping(connection: Any, record: Any, _proxy: Any) -> None:
+        if record.info.pop("fresh", False):
+            return
+        try:
+            connection.run_async(lambda driver: driver.execute("SELECT 1", timeout=PING_S))
+        except (*GONE, asyncpg.PostgresError) as error:
+            raise InvalidatePoolError from error
