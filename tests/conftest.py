@@ -15,6 +15,8 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+import structlog
+from sqlalchemy import make_url
 
 from billing_mcp.app import App
 from billing_mcp.settings import Settings
@@ -25,6 +27,10 @@ from tests.world import World
 if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell lets its background jobs ignore it, and what they start does so, too: here it must arrive.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# An error that is logged in a test is told in plain: with all that its frames hold it takes seconds to write.
+_CONSOLE = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+structlog.configure(processors=[*structlog.get_config()["processors"][:-1], _CONSOLE])
 
 NOW = datetime(2026, 3, 12, 10, 0, tzinfo=UTC)
 _TEMPLATE = "billing_template"
@@ -54,9 +60,13 @@ async def _forget_the_disk(url: str) -> None:
 
 
 @pytest.fixture
-async def postgresql(postgresql_server: str) -> str:
+async def postgresql(postgresql_server: str) -> AsyncIterator[str]:
     """The URL of a fresh, migrated PostgreSQL database."""
-    return await fresh_database(postgresql_server)
+    url = await fresh_database(postgresql_server)
+    yield url
+    connection = await asyncpg.connect(postgresql_server)
+    await connection.execute(f"DROP DATABASE {make_url(url).database} WITH (FORCE)")
+    await connection.close()
 
 
 async def fresh_database(server: str) -> str:

@@ -6,12 +6,16 @@ that nothing but the head of a request has to be understood.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
-_CHUNK = 65_536
+import anyio
+from anyio.abc import ByteReceiveStream, ByteSendStream, SocketAttribute, SocketStream
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+_HEAD_BYTES = 65_536
+_ENDS = b"\r\n\r\n"
 
 
 @asynccontextmanager
@@ -19,30 +23,36 @@ async def key_added(url: str, key: str) -> AsyncIterator[str]:
     """The same URL at a proxy, for the block."""
     target = urlsplit(url)
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with closing(writer), suppress(ConnectionError, asyncio.IncompleteReadError):
-            head = await reader.readuntil(b"\r\n\r\n")
-            answers, requests = await asyncio.open_connection(target.hostname, target.port)
-            with closing(requests):
-                requests.write(_with_key(head, key))
-                onward = asyncio.create_task(_pass(reader, requests))
-                await _pass(answers, writer)
-                onward.cancel()
+    async def serve(client: SocketStream) -> None:
+        async with client:
+            asked = BufferedByteReceiveStream(client)
+            with suppress(anyio.IncompleteRead, anyio.BrokenResourceError):
+                head = await asked.receive_until(_ENDS, _HEAD_BYTES)
+                async with await anyio.connect_tcp(target.hostname or "", target.port or 80) as server:
+                    await server.send(_with_key(head, key))
+                    await _pass_both_ways(asked, client, server)
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as work:
+        work.start_soon(listener.serve, serve)
+        port = listener.extra_attributes[SocketAttribute.local_port]()
         yield target._replace(netloc=f"127.0.0.1:{port}").geturl()
+        work.cancel_scope.cancel()
 
 
 def _with_key(head: bytes, key: str) -> bytes:
-    lines = [line for line in head.split(b"\r\n") if line and not line.lower().startswith(b"connection:")]
-    return b"\r\n".join([*lines, b"Authorization: Bearer " + key.encode(), b"Connection: close", b"", b""])
+    lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"connection:")]
+    return b"\r\n".join([*lines, b"Authorization: Bearer " + key.encode(), b"Connection: close"]) + _ENDS
 
 
-async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pass_both_ways(asked: ByteReceiveStream, client: ByteSendStream, server: SocketStream) -> None:
     """Pass bytes on until either side ends."""
-    with suppress(ConnectionError):
-        while chunk := await reader.read(_CHUNK):
-            writer.write(chunk)
-            await writer.drain()
-    writer.close()
+    async with anyio.create_task_group() as passing:
+
+        async def carry(source: ByteReceiveStream, target: ByteSendStream) -> None:
+            with suppress(anyio.BrokenResourceError):
+                async for chunk in source:
+                    await target.send(chunk)
+            passing.cancel_scope.cancel()
+
+        passing.start_soon(carry, asked, server)
+        passing.start_soon(carry, server, client)
