@@ -58,13 +58,13 @@ async def test_a_script_is_read_previewed_and_committed_in_both_eras(demo: str, 
 
 
 @ERAS
-async def test_there_is_one_tool_and_it_costs_an_agent_less_than_7_kb(demo: str, era: str) -> None:
+async def test_there_is_one_tool_and_it_costs_an_agent_less_than_6_kb(demo: str, era: str) -> None:
     async with served(demo, era=era) as client:
         listed = await client.list_tools()
 
     (tool,) = listed.tools
     assert tool.name == "execute"
-    assert len(listed.model_dump_json(by_alias=True, exclude_none=True).encode()) < 7 * 1024
+    assert len(listed.model_dump_json(by_alias=True, exclude_none=True).encode()) < 6 * 1024
     assert tool.description is not None
     for name in REGISTRY:
         assert sum(line.startswith(f"{name}(") for line in tool.description.splitlines()) == 1

@@ -170,10 +170,16 @@ class TestSignatureLines:
 
     @every_operation
     def test_the_line_names_all_parameters_and_all_fields(self, operation: Operation) -> None:
-        (line,) = (x for x in signature_lines(REGISTRY).splitlines() if x.startswith(f"{operation.name}("))
-        parameters, _, fields = line.partition(" -> ")
+        lines = {line.partition("(")[0]: line for line in signature_lines(REGISTRY).splitlines()}
+        parameters, _, fields = lines[operation.name].partition(" -> ")
+        if fields.startswith("as "):
+            fields = lines[fields.removeprefix("as ")].partition(" -> ")[2]
         assert [p.name for p in operation.parameters if p.name not in parameters] == []
         assert [name for name in get_type_hints(operation.returns) if name not in fields] == []
+
+    def test_a_result_is_told_once(self) -> None:
+        results = [line.partition(" -> ")[2] for line in signature_lines(REGISTRY).splitlines()]
+        assert {result for result in results if results.count(result) > 1} == {"as billing.plan.change"}
 
     def test_a_line_is_as_an_agent_would_write_the_call(self) -> None:
         assert (

@@ -38,23 +38,23 @@ if TYPE_CHECKING:
 TOOL = "execute"
 
 Code = Annotated[str, Field(description="A Python script. Its last expression, or a top-level return, is the result.")]
-Preview = Annotated[bool, Field(description="Run it for real, then roll back: returns the exact effects.")]
+Preview = Annotated[bool, Field(description="Run it, roll back, and return the exact effects.")]
 IdempotencyKey = Annotated[
-    str, Field(description="With the same key and script a change happens once; repeating returns the first answer.")
+    str, Field(description="With the same key a change happens once; repeating returns the first answer.")
 ]
 
 _DESCRIPTION = """\
-Runs a short Python script against the billing system. The script is one transaction: all it does \
-commits together, or nothing does if it fails. {preview}
+Runs a short Python script against the billing system, as one transaction: all it does commits together, or \
+nothing does if it fails. {preview}
 
-Functions (keyword arguments only, no await; each returns a dict):
+Functions (by keyword, no await; each returns a dict):
 {signatures}
-billing.help() lists the accounts you may use; billing.help("{example}") shows one function whole.
+billing.help() lists your accounts; billing.help("{example}") shows one function whole.
 
 Amounts are exact decimal strings: compute with Decimal. Dates are ISO 8601 in UTC. A refusal raises: \
 PermissionError, LookupError, ValueError or RuntimeError, its text starting with a stable code."""
 
-_PREVIEW = "Preview anything that changes something first: `preview=true` runs it, rolls back and shows the effects."
+_PREVIEW = "Preview first what changes something: `preview=true`."
 
 
 Opened = Callable[[], AbstractAsyncContextManager[AppSource]]

@@ -14,11 +14,20 @@ MAX_CALLS_SHOWN = 50
 
 
 def _slim(schema: dict[str, Any]) -> None:
-    """Leave out of a schema what only repeats the names: agents pay for every byte of it."""
+    """Leave out of a schema what only repeats the names: agents pay for every byte of it.
+
+    What an answer has only where it is not empty has neither a default nor a null in it.
+    """
     schema.pop("title", None)
     schema.pop("description", None)
-    for field in schema.get("properties", {}).values():
+    for name, field in schema.get("properties", {}).items():
         field.pop("title", None)
+        optional = name not in schema.get("required", ())
+        if optional:
+            field.pop("default", None)
+        for kind in field.pop("anyOf", ()):
+            if kind != {"type": "null"}:
+                field.update(kind if optional else {"type": [kind["type"], "null"]})
 
 
 class _Part(BaseModel):

@@ -41,8 +41,14 @@ def all_stubs(registry: Registry) -> str:
 
 
 def signature_lines(registry: Registry) -> str:
-    """Every function in one line."""
-    return "\n".join(short_signature(o) for o in registry.values())
+    """Every function in one line. A result that is told already is told by the name of that function."""
+    told: dict[str, str] = {}
+    lines: list[str] = []
+    for operation in registry.values():
+        call, _, result = short_signature(operation).partition(" -> ")
+        first = told.setdefault(result, operation.name)
+        lines.append(f"{call} -> {result if first == operation.name else f'as {first}'}")
+    return "\n".join(lines)
 
 
 def help_text(registry: Registry, name: str | None, accounts: str) -> str:

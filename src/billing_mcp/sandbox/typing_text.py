@@ -53,9 +53,9 @@ def signature(operation: Operation, *, prefix: str) -> str:
 
 
 def short_signature(operation: Operation) -> str:
-    """The signature in one line for people in a hurry, with the names of the result's fields."""
+    """The signature in one line for people in a hurry, with the names of the result's fields and of its records'."""
     parameters = ", ".join(_short_parameter(p) for p in operation.parameters)
-    return f"{operation.name}({parameters}) -> {_shape(operation.returns)}"
+    return f"{operation.name}({parameters}) -> {_shape(operation.returns, levels=2)}"
 
 
 def _parameter(parameter: Parameter) -> str:
@@ -70,18 +70,22 @@ def _short_parameter(parameter: Parameter) -> str:
     return f"{parameter.name}: {'|'.join(repr(v) for v in values)}" if values else parameter.name
 
 
-def _shape(annotation: Any) -> str:
-    if is_typeddict(annotation):
-        hints = get_type_hints(annotation)
-        fields = (f"{name}: {_shape(hint)}" if _nested(hint) else name for name, hint in hints.items())
-        return "{" + ", ".join(fields) + "}"
+def _shape(annotation: Any, *, levels: int) -> str:
+    """The fields of a record, and of the records in its lists; what lies deeper is dots."""
     if get_origin(annotation) is list:
-        return f"[{_shape(get_args(annotation)[0])}]"
-    return type_text(annotation)
+        return f"[{_shape(get_args(annotation)[0], levels=levels)}]"
+    if not is_typeddict(annotation):
+        return type_text(annotation)
+    if not levels:
+        return "..."
+    fields = (_field(name, hint, levels=levels - 1) for name, hint in get_type_hints(annotation).items())
+    return "{" + ", ".join(fields) + "}"
 
 
-def _nested(annotation: Any) -> bool:
-    return is_typeddict(annotation) or (get_origin(annotation) is list and is_typeddict(get_args(annotation)[0]))
+def _field(name: str, annotation: Any, *, levels: int) -> str:
+    if get_origin(annotation) is list and is_typeddict(get_args(annotation)[0]):
+        return f"{name}: {_shape(annotation, levels=levels)}"
+    return f"{name}: {{...}}" if is_typeddict(annotation) else name
 
 
 def doc_of(typed_dict: type) -> str:
