@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -104,10 +101,17 @@ def _revision_of(engine: Engine) -> str | None:
 
 def revision(connection: Connection) -> str | None:
     """The schema's revision, None where there is no schema of ours."""
-    return MigrationContext.configure(connection).get_current_revision()
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return found
 
 
 def _run(connection: Connection) -> None:
+    # Every command looks at the revision, and hardly any upgrades it: only that waits for this import.
+    from alembic import command
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", "billing_mcp.store:migrations")
     config.attributes["connection"] = connection
