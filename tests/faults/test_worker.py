@@ -90,7 +90,8 @@ async def test_a_worker_that_is_killed_leaves_its_work_to_the_next(database: str
     now, interrupted = DUE, 0
     for kill in range(KILLS):
         worker = await start(database, now=now)
-        goal = await expired(database) + HOLDS // (2 * KILLS)
+        # A busy machine looks rarely, and kills late: more may be done by then than was meant to be.
+        goal = min(await expired(database) + HOLDS // (2 * KILLS), HOLDS)
         try:
             await _until_expired(database, goal, worker)
         finally:
