@@ -6,6 +6,7 @@ Exit codes: 1 failed, 2 usage, 3 refused, 4 unavailable, 130 interrupted.
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing, contextmanager
@@ -70,6 +71,9 @@ def settings_with(**overrides: Any) -> Settings:
 
 def run(work: Coroutine[Any, Any, T], *, loop: Callable[[], asyncio.AbstractEventLoop] | None = None) -> T:
     """Run a command's work; what goes wrong ends in one line on standard error and an exit code."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
     # closed: an interrupt may come before it has started
     with errors_as_exit_codes(), closing(work), asyncio.Runner(loop_factory=loop) as runner:
         with _uninterrupted():
