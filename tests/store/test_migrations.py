@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from asyncio.subprocess import PIPE
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 from functools import partial
 from pathlib import Path
@@ -203,6 +205,21 @@ async def test_tasks_that_open_one_new_sqlite_file_at_once_all_succeed(sqlite: s
     ledgers = [await history(store, ACCOUNT) for store in stores]
     await asyncio.gather(*(store.close() for store in stores))
     assert [len(ledger) for ledger in ledgers] == [len(LIFE)] * 8
+
+
+def test_the_first_connections_to_a_new_sqlite_file_wait_for_each_other(tmp_path: Path) -> None:
+    """Of several that begin its log at once, SQLite refuses all but one without waiting."""
+    start = threading.Barrier(8)
+
+    def connect(file: Path) -> None:
+        reader = engine.create_sqlite_reader(engine.parse_database_url(str(file)), size=1)
+        start.wait()
+        reader.connect().close()
+        reader.dispose()
+
+    with ThreadPoolExecutor(8) as threads:
+        for number in range(100):
+            list(threads.map(connect, [tmp_path / f"{number}.db"] * 8))
 
 
 async def test_processes_that_open_one_new_sqlite_file_at_once_all_succeed(sqlite: str) -> None:

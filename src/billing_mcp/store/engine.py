@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -325,7 +326,8 @@ def _configure_sqlite(engine: Engine, *, begin: str, more_pragmas: tuple[str, ..
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", *more_pragmas):
+        _write_ahead(cursor)
+        for pragma in ("synchronous=FULL", "foreign_keys=ON", *more_pragmas):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
@@ -333,6 +335,20 @@ def _configure_sqlite(engine: Engine, *, begin: str, more_pragmas: tuple[str, ..
     def start(connection: Any) -> None:
         if not connection.connection.driver_connection.in_transaction:
             connection.exec_driver_sql(begin)
+
+
+def _write_ahead(cursor: Any) -> None:
+    """Let a file have its log ahead. Of several that begin it at once, SQLite refuses all but one without waiting."""
+    patient_until = time.monotonic() + LOCK_WAIT_S
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > patient_until:
+                raise
+            time.sleep(0.005)
+        else:
+            return
 
 
 def _postgresql_engine(url: URL, *, patient: bool) -> AsyncEngine:
