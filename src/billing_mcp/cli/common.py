@@ -71,7 +71,7 @@ def settings_with(**overrides: Any) -> Settings:
 
 def run(work: Coroutine[Any, Any, T], *, loop: Callable[[], asyncio.AbstractEventLoop] | None = None) -> T:
     """Run a command's work; what goes wrong ends in one line on standard error and an exit code."""
-    if not gc.isenabled():
+    if not gc.isenabled():  # all is imported now, and stays
         gc.freeze()
         gc.enable()
     # closed: an interrupt may come before it has started
