@@ -12,7 +12,9 @@ from billing_mcp.app import App
 from billing_mcp.settings import Settings
 from tests.conftest import Clock
 from tests.faces.platform import PlatformClient, platform_client
+from tests.faces.sender import Sender
 from tests.faces.server import billing_mcp
+from tests.world import World
 
 
 @pytest.fixture(scope="session")
@@ -52,3 +54,8 @@ async def other_platform(app: App) -> AsyncIterator[PlatformClient]:
     """A server of another platform that talks to the same app."""
     async with platform_client(app, "platform_2", "bmpk_87654321_another-secret") as client:
         yield client
+
+
+@pytest.fixture
+async def sender(platform: PlatformClient, world: World) -> Sender:
+    return Sender(platform, await world.account(funds="10.00"))

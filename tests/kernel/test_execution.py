@@ -18,6 +18,7 @@ from billing_mcp.operations import REGISTRY
 from billing_mcp.operations.plans import PlanOffers
 from billing_mcp.operations.platform import receive_payment
 from billing_mcp.settings import Settings
+from billing_mcp.store.engine import TransactionAbortedError
 from tests.world import MANAGER, World
 
 CHANGE = "billing.plan.change(account_id={0!r}, plan_id='smtp_per_proxy')"
@@ -168,6 +169,31 @@ for account_id in ({first!r}, {second!r}):
     answers = await asyncio.gather(*(world.run(script(*pair)) for pair in [(one, two), (two, one)] * 3))
 
     assert [answer.error for answer in answers] == [None] * 6
+
+
+@pytest.mark.parametrize(("deadlocks", "error"), [(9, None), (10, "database_busy")])
+async def test_a_script_gives_way_nine_times_and_then_says_that_it_can_be_sent_again(
+    world: World, deadlocks: int, error: str | None
+) -> None:
+    account_id = await world.account(plan="smtp_per_mailbox")
+    met = 0
+
+    class Program:
+        source = "cancel the plan where others lock crosswise"
+
+        async def run(self, host: Host) -> ProgramResult:
+            nonlocal met
+            canceled = await host.call("billing.plan.cancel", {"account_id": account_id})
+            met += 1
+            if met <= deadlocks:
+                raise TransactionAbortedError
+            return ProgramResult(canceled)
+
+    answer = await world.app.executor.execute(Request(Program(), MANAGER))
+
+    assert (answer.error.code if answer.error else None) == error
+    assert answer.changed is (error is None)
+    assert (await world.audit()).findings == ()
 
 
 @pytest.mark.parametrize(

@@ -27,81 +27,91 @@ app = typer.Typer(add_completion=False)
 
 _HTTP = "Over HTTP"
 
+_Transport = Annotated[
+    Literal["stdio", "http"], typer.Option(help="stdio: for a client on this machine that starts us itself.")
+]
+_Permissions = Annotated[
+    str | None,
+    typer.Option(
+        envvar="BILLING_MCP_PERMISSIONS", metavar="LIST", help="What agents may do: view, manage or view,manage."
+    ),
+]
+_ReadOnly = Annotated[bool | None, typer.Option("--read-only", help="Nothing that changes anything exists for agents.")]
+_Host = Annotated[
+    str | None,
+    typer.Option(envvar="BILLING_MCP_HOST", help="Default: 127.0.0.1, this machine only.", rich_help_panel=_HTTP),
+]
+_Port = Annotated[
+    int | None,
+    typer.Option(
+        envvar="BILLING_MCP_PORT",
+        min=0,
+        max=65_535,
+        help="Default: 8000; 0 takes any that is free.",
+        rich_help_panel=_HTTP,
+    ),
+]
+_AllowedHosts = Annotated[
+    str | None,
+    typer.Option(
+        envvar="BILLING_MCP_ALLOWED_HOSTS",
+        metavar="LIST",
+        help="Names that clients reach us by, such as billing.example.com; others are refused.",
+        rich_help_panel=_HTTP,
+    ),
+]
+_AllowedOrigins = Annotated[
+    str | None,
+    typer.Option(
+        envvar="BILLING_MCP_ALLOWED_ORIGINS",
+        metavar="LIST",
+        help="Web pages that may call us, such as https://app.example.com.",
+        rich_help_panel=_HTTP,
+    ),
+]
+_PublicUrl = Annotated[
+    str | None,
+    typer.Option(
+        envvar="BILLING_MCP_PUBLIC_URL",
+        metavar="URL",
+        help="Where clients reach us, such as https://billing.example.com.",
+        rich_help_panel=_HTTP,
+    ),
+]
+_JsonResponse = Annotated[
+    bool | None, typer.Option("--json-response", help="Answer in plain JSON, not in SSE.", rich_help_panel=_HTTP)
+]
+_LogFormatOption = Annotated[
+    LogFormat | None,
+    typer.Option(
+        envvar="BILLING_MCP_LOG_FORMAT",
+        help="Default: text; over HTTP json, unless standard error is a terminal.",
+    ),
+]
+_WithWorker = Annotated[
+    bool | None,
+    typer.Option(
+        "--worker/--no-worker",
+        envvar="BILLING_MCP_WORKER",
+        help="Do what falls due as well, as billing-mcp worker does. Default: yes.",
+        rich_help_panel=_HTTP,
+    ),
+]
+
 
 @app.command()
 def serve(
-    transport: Annotated[
-        Literal["stdio", "http"], typer.Option(help="stdio: for a client on this machine that starts us itself.")
-    ] = "stdio",
-    permissions: Annotated[
-        str | None,
-        typer.Option(
-            envvar="BILLING_MCP_PERMISSIONS", metavar="LIST", help="What agents may do: view, manage or view,manage."
-        ),
-    ] = None,
-    read_only: Annotated[
-        bool | None, typer.Option("--read-only", help="Nothing that changes anything exists for agents.")
-    ] = None,
-    host: Annotated[
-        str | None,
-        typer.Option(envvar="BILLING_MCP_HOST", help="Default: 127.0.0.1, this machine only.", rich_help_panel=_HTTP),
-    ] = None,
-    port: Annotated[
-        int | None,
-        typer.Option(
-            envvar="BILLING_MCP_PORT",
-            min=0,
-            max=65_535,
-            help="Default: 8000; 0 takes any that is free.",
-            rich_help_panel=_HTTP,
-        ),
-    ] = None,
-    allowed_hosts: Annotated[
-        str | None,
-        typer.Option(
-            envvar="BILLING_MCP_ALLOWED_HOSTS",
-            metavar="LIST",
-            help="Names that clients reach us by, such as billing.example.com; others are refused.",
-            rich_help_panel=_HTTP,
-        ),
-    ] = None,
-    allowed_origins: Annotated[
-        str | None,
-        typer.Option(
-            envvar="BILLING_MCP_ALLOWED_ORIGINS",
-            metavar="LIST",
-            help="Web pages that may call us, such as https://app.example.com.",
-            rich_help_panel=_HTTP,
-        ),
-    ] = None,
-    public_url: Annotated[
-        str | None,
-        typer.Option(
-            envvar="BILLING_MCP_PUBLIC_URL",
-            metavar="URL",
-            help="Where clients reach us, such as https://billing.example.com.",
-            rich_help_panel=_HTTP,
-        ),
-    ] = None,
-    json_response: Annotated[
-        bool | None, typer.Option("--json-response", help="Answer in plain JSON, not in SSE.", rich_help_panel=_HTTP)
-    ] = None,
-    log_format: Annotated[
-        LogFormat | None,
-        typer.Option(
-            envvar="BILLING_MCP_LOG_FORMAT",
-            help="Default: text; over HTTP json, unless standard error is a terminal.",
-        ),
-    ] = None,
-    worker: Annotated[
-        bool | None,
-        typer.Option(
-            "--worker/--no-worker",
-            envvar="BILLING_MCP_WORKER",
-            help="Do what falls due as well, as billing-mcp worker does. Default: yes.",
-            rich_help_panel=_HTTP,
-        ),
-    ] = None,
+    transport: _Transport = "stdio",
+    permissions: _Permissions = None,
+    read_only: _ReadOnly = None,
+    host: _Host = None,
+    port: _Port = None,
+    allowed_hosts: _AllowedHosts = None,
+    allowed_origins: _AllowedOrigins = None,
+    public_url: _PublicUrl = None,
+    json_response: _JsonResponse = None,
+    log_format: _LogFormatOption = None,
+    worker: _WithWorker = None,
     catalog: CatalogFile = None,
     database: Database = None,
 ) -> None:
@@ -112,24 +122,21 @@ def serve(
     keys create), or a token of the authorization server that BILLING_MCP_OAUTH_ISSUER names; that
     needs --public-url and BILLING_MCP_OAUTH_JWKS_URL, too.
     """
-    options = {
-        "host": host,
-        "port": port,
-        "allowed_hosts": allowed_hosts,
-        "allowed_origins": allowed_origins,
-        "public_url": public_url,
-        "log_format": log_format,
-        "catalog": catalog,
-    }
 
     async def work() -> None:
         settings = settings_with(
-            database=database,
             permissions=permissions,
             read_only=read_only,
+            host=host,
+            port=port,
+            allowed_hosts=allowed_hosts,
+            allowed_origins=allowed_origins,
+            public_url=public_url,
             json_response=json_response,
+            log_format=log_format,
             worker=worker,
-            **options,
+            catalog=catalog,
+            database=database,
         )
         _start_logs(settings.log_format, over_http=transport == "http")
         if transport == "http":

@@ -374,7 +374,7 @@ def _replace_the_dead(engine: Engine) -> None:
     """
 
     @event.listens_for(engine, "connect")
-    def begin(_connection: Any, record: Any) -> None:
+    def mark(_connection: Any, record: Any) -> None:
         record.info["fresh"] = True
 
     @event.listens_for(engine, "checkout")
