@@ -1,8 +1,9 @@
-"""Owns turning a sound catalog's file into what rules read: plans and the book of prices."""
+"""Owns turning a sound catalog's file into what rules read: plans, prices and rates of VAT."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import get_args
 
 from billing_mcp.catalog.schema import (
@@ -11,12 +12,14 @@ from billing_mcp.catalog.schema import (
     Columns,
     PlanTable,
     RegionTable,
+    TaxTable,
     TierTable,
     VersionTable,
 )
 from billing_mcp.domain.accrual import Component, Plan, PlanId
 from billing_mcp.domain.money import parse_micros
 from billing_mcp.domain.pricing import UNITS, Band, Channel, PriceBook, PriceVersion, Region, Tier, Unit
+from billing_mcp.domain.tax import TaxBook, TaxRate
 
 
 def plans_of(file: CatalogTable) -> dict[str, Plan]:
@@ -36,6 +39,17 @@ def book_of(file: CatalogTable) -> PriceBook:
         missed_months=file.tiers.missed_months,
         plan_tiers=_plan_tiers(file, tiers),
         versions=tuple(versions),
+    )
+
+
+def tax_of(table: TaxTable) -> TaxBook:
+    """The rates of VAT that the file names."""
+    return TaxBook(
+        table.seller_country,
+        {
+            country: tuple(TaxRate(rate.valid_from, int(Decimal(rate.percent) * 100)) for rate in rates)
+            for country, rates in table.rates.items()
+        },
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any, cast
 from billing_mcp.catalog.positions import Path
 from billing_mcp.catalog.problems import Problem, either, meant, shown, value_at
 from billing_mcp.domain.pricing import ANYWHERE, UNITS, Channel, RcsRule, Unit
+from billing_mcp.domain.tax import MEMBER_STATES
 
 UNITS_OF_RULE: Mapping[RcsRule, tuple[Unit, ...]] = {
     "standard": ("basic", "single", "a2p_conversation", "p2a_conversation"),
@@ -39,6 +40,8 @@ def problems_between(data: Mapping[str, Any], spoilt: set[Path]) -> list[Problem
         _bands,
         _regions,
         _units_of_regions,
+        _tax_rates,
+        _sellers_rate,
     )
     return list(chain.from_iterable(check(draft) for check in checks))
 
@@ -231,3 +234,27 @@ def _priced(draft: _Draft, channel: Channel, unit: Unit, version: int) -> set[st
             return None
         markets |= set(draft.get(*path) or ())
     return markets
+
+
+def _tax_rates(draft: _Draft) -> Iterator[Problem]:
+    for country in draft.keys("tax", "rates"):
+        newest = None
+        for path, day in _each(draft, "valid_from", "tax", "rates", country):
+            if newest is not None and day <= newest:
+                hint = "Rates stand oldest first, and each has a day of its own."
+                yield Problem(path, f"must be after {newest}, when the rate before it begins", shown(day), hint)
+            newest = day if newest is None else max(newest, day)
+
+
+def _sellers_rate(draft: _Draft) -> Iterator[Problem]:
+    """The package knows the rates of the European Union alone; others are needed wherever there are prices."""
+    seller = draft.get("tax", "seller_country")
+    if seller is None or seller in MEMBER_STATES:
+        return
+    if draft.raw("tax", "rates", seller) is None:
+        hint = f'Add it to [tax.rates]: {seller} = [{{ valid_from = 2020-01-01, percent = "20" }}].'
+        yield Problem(("tax", "seller_country"), "has no rate of VAT", shown(seller), hint)
+    path = ("tax", "rates", seller, 0, "valid_from")
+    day, first = draft.get(*path), draft.get("prices", 0, "valid_from")
+    if day is not None and first is not None and day > first:
+        yield Problem(path, f"must not be after {first}, when the first prices begin", shown(day))

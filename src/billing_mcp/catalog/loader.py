@@ -1,10 +1,10 @@
-"""Owns reading the price catalog: TOML in; plans and prices out, or what is wrong on which line."""
+"""Owns reading the price catalog: TOML in; plans, prices and rates of VAT out, or what is wrong on which line."""
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
@@ -13,25 +13,27 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from billing_mcp.catalog.book import book_of, plans_of
+from billing_mcp.catalog.book import book_of, plans_of, tax_of
 from billing_mcp.catalog.checks import problems_between
 from billing_mcp.catalog.positions import line_at, lines_of
 from billing_mcp.catalog.problems import Problem, problems_of_shape
-from billing_mcp.catalog.schema import CatalogTable
+from billing_mcp.catalog.schema import CatalogTable, TaxTable
 from billing_mcp.domain.accrual import Plan
 from billing_mcp.domain.errors import InvalidArgument
 from billing_mcp.domain.pricing import PriceBook
+from billing_mcp.domain.tax import TaxBook, TaxRate
 
 _PLACE = re.compile(r" \(at (?:line (?P<line>\d+), column \d+|end of document)\)")
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The prices: of plans, and of messages in all their versions."""
+    """The prices, of plans, and of messages in all their versions; and the VAT on what customers pay."""
 
     currency: str
     plans: Mapping[str, Plan]
     book: PriceBook
+    tax: TaxBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,10 @@ class Examined:
 
 def examine(text: str) -> Examined:
     """Read the TOML text of a catalog, and find all its problems."""
+    return _examined(text, lambda: default_catalog().tax)
+
+
+def _examined(text: str, package: Callable[[], TaxBook]) -> Examined:
     try:
         data = tomllib.loads(text, parse_float=Decimal)  # not to lose the decimals that are shown as wrong
     except (ValueError, RecursionError) as error:
@@ -60,7 +66,7 @@ def examine(text: str) -> Examined:
         lines = lines_of(text)
         located = [replace(each, line=line_at(lines, each.path)) for each in problems]
         return Examined(None, tuple(sorted(located, key=lambda each: each.line)))
-    return Examined(Catalog(file.currency, plans_of(file), book_of(file)), ())
+    return Examined(Catalog(file.currency, plans_of(file), book_of(file), _tax(file.tax, package)), ())
 
 
 def parse_catalog(text: str, *, source: str = "") -> Catalog:
@@ -68,7 +74,10 @@ def parse_catalog(text: str, *, source: str = "") -> Catalog:
 
     `source` is the file, to be told where it is wrong.
     """
-    examined = examine(text)
+    return _sound(examine(text), source)
+
+
+def _sound(examined: Examined, source: str) -> Catalog:
     if examined.catalog is not None:
         return examined.catalog
     first, *more = examined.problems
@@ -88,7 +97,7 @@ def load_catalog(file: Path | None) -> Catalog:
 @cache
 def default_catalog() -> Catalog:
     """The catalog that comes with the package."""
-    return parse_catalog(default_text())
+    return _sound(_examined(default_text(), lambda: TaxBook("", {})), "")
 
 
 def default_text() -> str:
@@ -109,6 +118,20 @@ def read_text(file: Path) -> str:
         line = content.count(b"\n", 0, error.start) + 1
         message = f"line {line}: is not UTF-8; got the byte {content[error.start]:#04x}"
         raise InvalidArgument(message, code="invalid_catalog", hint=f"Save {file} as UTF-8.") from error
+
+
+def _tax(table: TaxTable | None, package: Callable[[], TaxBook]) -> TaxBook:
+    """What a file says of VAT, and the rates of the package before and beside it: the law is the same for all."""
+    if table is None:
+        return package()
+    own, known = tax_of(table), package().rates
+    merged = {country: _continued(known.get(country, ()), rates) for country, rates in own.rates.items()}
+    return replace(own, rates={**known, **merged})
+
+
+def _continued(known: tuple[TaxRate, ...], own: tuple[TaxRate, ...]) -> tuple[TaxRate, ...]:
+    """From the day of the first of one's own on, one's own count."""
+    return (*(rate for rate in known if rate.valid_from < own[0].valid_from), *own)
 
 
 def _not_toml(text: str, error: ValueError | RecursionError) -> Problem:

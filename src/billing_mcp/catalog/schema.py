@@ -15,6 +15,8 @@ from billing_mcp.domain.money import parse_micros
 from billing_mcp.domain.pricing import ANYWHERE, RcsRule
 from billing_mcp.domain.rating import Suggestion
 
+_ISO = {"EL": "GR", "UK": "GB"}
+"""What the offices of VAT call countries, and how ISO does."""
 MOST = 1_000_000_000_000
 """No volume is above it: databases count in 64 bits."""
 
@@ -45,6 +47,27 @@ def _market(text: str) -> str:
     return text
 
 
+def _country(text: str) -> str:
+    if text not in COUNTRIES:
+        meant = _ISO.get(text.upper(), text.upper())
+        hint = f"Write {meant}." if meant in COUNTRIES else "Such as DE."
+        raise _wrong("is not the code of a country (ISO 3166, two capital letters)", hint=hint)
+    return text
+
+
+def _rate_as_text(value: Any) -> Any:
+    if isinstance(value, int | Decimal) and not isinstance(value, bool):
+        raise _wrong("a rate is written as text", hint=f'Write it in quotes: "{value}".')
+    return value
+
+
+def _percent(text: str) -> str:
+    if not re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,2})?", text):
+        hint = 'Such as "19" or "25.5": 0 or more, below 100, with at most 2 decimals.'
+        raise _wrong("is not a rate in percent", hint=hint)
+    return text
+
+
 def _matching(pattern: str, wrong: str) -> AfterValidator:
     def check(text: str) -> str:
         if not re.fullmatch(pattern, text):
@@ -60,6 +83,8 @@ def _wrong(what: str, *, hint: str = "") -> PydanticCustomError:
 
 Price = Annotated[str, BeforeValidator(_as_text), AfterValidator(_price)]
 Market = Annotated[str, AfterValidator(_market)]
+Country = Annotated[str, AfterValidator(_country)]
+Percent = Annotated[str, BeforeValidator(_rate_as_text), AfterValidator(_percent)]
 Name = Annotated[
     str, _matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", "must be up to 40 letters, digits, '.', '-' or '_'")
 ]
@@ -186,6 +211,23 @@ class VersionTable(Table):
     rcs: RcsTable = RcsTable()
 
 
+class RateTable(Table):
+    """A country's standard rate of VAT from a day on."""
+
+    valid_from: date
+    percent: Percent
+
+
+Rates = Annotated[list[RateTable], Field(min_length=1)]
+
+
+class TaxTable(Table):
+    """Whose VAT is added to what customers pay, and rates by country, where they are not those of the package."""
+
+    seller_country: Country
+    rates: dict[Country, Rates] = {}
+
+
 class CatalogTable(Table):
     """The whole file."""
 
@@ -193,3 +235,4 @@ class CatalogTable(Table):
     plans: PlansTable
     tiers: TiersTable
     prices: Annotated[list[VersionTable], Field(min_length=1)]
+    tax: TaxTable | None = None

@@ -102,6 +102,13 @@ MEANINGS: dict[str, Meaning] = {
         "The campaign is paused: what it has not sent is held back, and nothing is added to it.",
         "Resume it, or send the message outside of it.",
     ),
+    "card_number": Meaning(
+        "Card number",
+        "Something that was sent holds what is, or looks like, a payment card's number. None passes through this "
+        "server: it was refused before anything was done, and is neither stored nor logged.",
+        "Give the payment provider's token for the card instead. If it is no card number, write it so that none can "
+        "be seen in it: a UUID, or letters between its digits.",
+    ),
     "conflict": Meaning(
         "Conflict",
         "Another request is in the way of this one.",
@@ -220,6 +227,11 @@ MEANINGS: dict[str, Meaning] = {
         "The key is none of this server.",
         "Check that it was copied whole, or have a new one made.",
     ),
+    "invalid_signature": Meaning(
+        "Invalid signature",
+        "What arrived as a payment provider's webhook is not signed by it, or was so too long ago. It was not read.",
+        "Check the signing secrets in the settings, and this server's clock. The provider sends it again by itself.",
+    ),
     "invalid_token": Meaning(
         "Invalid token",
         "The token's signature, issuer, audience or form is not good here.",
@@ -277,6 +289,11 @@ MEANINGS: dict[str, Meaning] = {
         "The token grants no account, or its default is none of those that it grants.",
         "Have the authorization server put the accounts into the token.",
     ),
+    "no_payment_method": Meaning(
+        "No payment method",
+        "The account has no payment method that can be charged, or none that is the default.",
+        "Add one with billing.payment_methods.add, or name one of billing.payment_methods.list.",
+    ),
     "no_plan": Meaning(
         "No plan",
         "The account has no plan that could be canceled.",
@@ -296,6 +313,11 @@ MEANINGS: dict[str, Meaning] = {
         "Not priced",
         "The price catalog has no price for this unit of this channel in this market, or none for this day.",
         "Send where it is sold, or add the price to the catalog: billing-mcp catalog show lists all of them.",
+    ),
+    "not_refundable": Meaning(
+        "Not refundable",
+        "The payment provider will not refund this much: it has not succeeded, or less than that is left of it.",
+        "Look the payment up, and refund at most what is left.",
     ),
     "nothing_pending": Meaning(
         "Nothing pending",
@@ -317,6 +339,16 @@ MEANINGS: dict[str, Meaning] = {
         "Too much output",
         "The script prints more than one script may.",
         "Print only what is needed, and return the result as the script's value.",
+    ),
+    "payment_method_not_active": Meaning(
+        "Payment method not active",
+        "Only an active payment method can be charged: this one is still being added, has failed, or was removed.",
+        "Name another one of billing.payment_methods.list, or add one.",
+    ),
+    "payment_refused": Meaning(
+        "Payment refused",
+        "The payment provider will not take this payment at all: its method is gone, or the amount is not allowed.",
+        "Add another payment method, or choose another amount.",
     ),
     "period_settled": Meaning(
         "Period settled",
@@ -342,6 +374,17 @@ MEANINGS: dict[str, Meaning] = {
         "Positional argument",
         "A billing function was given an argument without its name.",
         "Name every argument, as in account_id=….",
+    ),
+    "provider_refused_us": Meaning(
+        "Provider refused us",
+        "The payment provider does not accept this server's credentials, or what it asked. No money was moved by it.",
+        "The operator checks the API key and what it is allowed to do; the log has the provider's own code.",
+    ),
+    "provider_unavailable": Meaning(
+        "Provider unavailable",
+        "The payment provider did not answer in time. Nobody knows yet whether it did what it was asked.",
+        "Nothing needs to be done: it is looked up, and nothing is charged twice.",
+        retry="unchanged",
     ),
     "queue_full": Meaning(
         "Queue full",
@@ -423,6 +466,16 @@ MEANINGS: dict[str, Meaning] = {
         "The token was good until a moment that has passed.",
         "Get another from the authorization server.",
     ),
+    "too_many_payment_methods": Meaning(
+        "Too many payment methods",
+        "The account has as many payment methods as an account may have.",
+        "Use one of those that it has; the platform can remove others.",
+    ),
+    "too_many_webhooks": Meaning(
+        "Too many webhooks",
+        "The account has as many webhook endpoints as it may.",
+        "Remove one first, or let one of them hear of more events.",
+    ),
     "type_error": Meaning(
         "Type error",
         "The script cannot work: a type checker has found a mistake before it ran.",
@@ -454,6 +507,16 @@ MEANINGS: dict[str, Meaning] = {
         "Unsupported media type",
         "The body of the request is of a type that this route does not take.",
         "Send JSON, with the header `Content-Type: application/json`.",
+    ),
+    "webhook_disabled": Meaning(
+        "Webhook disabled",
+        "The webhook endpoint is disabled: it answered that it is gone, failed for days, or was switched off.",
+        "Mend what it is disabled for, enable it, and ask again.",
+    ),
+    "webhook_url_refused": Meaning(
+        "Webhook URL refused",
+        "The URL cannot be told of events: it is not https, or it does not lead to a host of the public internet.",
+        "Give an https URL whose host everybody can reach, without a user or a fragment.",
     ),
     "write_time_limit": Meaning(
         "Too much time after a change",

@@ -21,12 +21,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from billing_mcp.domain.card_numbers import redacted
+
 
 class BillingError(Exception):
     """Something a caller can read: a stable code, what is wrong, and how to mend it.
 
     `field` names what is wrong of what was sent; `amounts` are those to compute with, as decimal texts,
     all of one `currency`. `item` is which of those that were to be done together it is about, counted from 0.
+    It may name what was given, but never a card number: of one its texts show the last four digits.
     """
 
     code = "internal_error"
@@ -42,10 +45,10 @@ class BillingError(Exception):
         amounts: Mapping[str, str] | None = None,
         currency: str | None = None,
     ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-        self.field = field
+        self.message = redacted(message)
+        super().__init__(self.message)
+        self.hint = None if hint is None else redacted(hint)
+        self.field = None if field is None else redacted(field)
         self.amounts = dict(amounts or {})
         self.currency = currency
         if code is not None:
@@ -139,6 +142,7 @@ ERRORS: dict[str, type[BillingError]] = {
     "unknown_function": InvalidArgument,
     "body_timeout": InvalidArgument,
     "body_too_large": InvalidArgument,
+    "card_number": InvalidArgument,
     "effective_date_in_past": InvalidArgument,
     "idempotency_key_reused": InvalidArgument,
     "invalid_catalog": InvalidArgument,
@@ -151,6 +155,7 @@ ERRORS: dict[str, type[BillingError]] = {
     "unreadable_file": InvalidArgument,
     "type_error": InvalidArgument,
     "unsupported_media_type": InvalidArgument,
+    "webhook_url_refused": InvalidArgument,
     "key_missing": Unauthenticated,
     "invalid_key": Unauthenticated,
     "key_expired": Unauthenticated,
@@ -163,6 +168,7 @@ ERRORS: dict[str, type[BillingError]] = {
     "platform_credential": PermissionDenied,
     "host_not_allowed": PermissionDenied,
     "origin_not_allowed": PermissionDenied,
+    "invalid_signature": PermissionDenied,
     "read_only": PermissionDenied,
     "not_found": NotFound,
     "route_not_found": NotFound,
@@ -181,11 +187,18 @@ ERRORS: dict[str, type[BillingError]] = {
     "currency_mismatch": Refused,
     "file_exists": Refused,
     "insufficient_funds": Refused,
+    "no_payment_method": Refused,
     "no_plan": Refused,
+    "not_refundable": Refused,
     "nothing_pending": Refused,
+    "payment_method_not_active": Refused,
+    "payment_refused": Refused,
     "period_settled": Refused,
     "plan_unchanged": Refused,
     "server_exists": Refused,
+    "too_many_payment_methods": Refused,
+    "too_many_webhooks": Refused,
+    "webhook_disabled": Refused,
     "conflict": Conflict,
     "database_busy": Conflict,
     "database_in_use": Conflict,
@@ -206,6 +219,8 @@ ERRORS: dict[str, type[BillingError]] = {
     "issuer_unavailable": Unavailable,
     "jail_unavailable": Unavailable,
     "outcome_unknown": Unavailable,
+    "provider_refused_us": Unavailable,
+    "provider_unavailable": Unavailable,
     "queue_full": Unavailable,
     "schema_outdated": Unavailable,
     "settings_lost": Unavailable,

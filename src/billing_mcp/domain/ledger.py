@@ -86,7 +86,8 @@ class Entry:
 class Posting:
     """A wish to move money on one customer account; `decide` says whether it can be.
 
-    What moves reserved money names the hold that it is reserved by.
+    What moves reserved money names the hold that it is reserved by. What `may_overdraw` has happened already,
+    elsewhere: available may fall below zero by it.
     """
 
     account_id: str
@@ -96,6 +97,7 @@ class Posting:
     effective_at: datetime
     line_items: tuple[LineItem, ...] = ()
     hold_id: str | None = None
+    may_overdraw: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ def decide(wallet: Wallet, posting: Posting, *, now: datetime) -> tuple[Wallet, 
     empty, or on an unknown ledger account).
     """
     available, reserved = _moved(posting, wallet)
-    if available < 0 and wallet.available_micros + available < 0:
+    if available < 0 and wallet.available_micros + available < 0 and not posting.may_overdraw:
         raise insufficient_funds(wallet, -available)
     if wallet.total_micros + available + reserved > MAX_TOTAL_MICROS:
         raise Refused(
