@@ -34,9 +34,9 @@ async def second_store(database: str, store: Store) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-async def sqlite_store(sqlite: str) -> AsyncIterator[Store]:
+async def sqlite_store(fresh_sqlite: str) -> AsyncIterator[Store]:
     """An open store on SQLite, where a test is about SQLite alone."""
-    opened = await Store.open(sqlite)
+    opened = await Store.open(fresh_sqlite)
     yield opened
     await opened.close()
 

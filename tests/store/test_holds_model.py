@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
-import asyncpg
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from billing_mcp.domain.errors import BillingError, InsufficientFunds
 from billing_mcp.domain.holds import Hold
@@ -28,8 +21,8 @@ from billing_mcp.domain.ledger import Entry, Posting
 from billing_mcp.operations.platform import open_account
 from billing_mcp.operations.platform_holds import PlatformHolds
 from billing_mcp.store.audit import verify_books
-from billing_mcp.store.migrate import upgrade_database
 from billing_mcp.store.store import Store, Transaction
+from tests.store.lives import SOAK, Fresh, explore, fresh_databases, fresh_files
 
 BEGINNING = datetime(2026, 3, 12, 10, 0, tzinfo=UTC)
 DAY = 86_400
@@ -38,13 +31,10 @@ BEGINNING_FUNDS = 20
 MOST_AT_ONCE = {"topup": 8, "charge": 34}
 RARE = 6
 NO_HOLD = "0190c0de-0000-7000-8000-0000000000ff"
-SOAK = os.environ.get("BILLING_MCP_SOAK") == "1"
-"""Whether to live through fifty times as many lives."""
 
 Request = tuple[Any, ...]
 """What is asked of a wallet: a verb and its arguments."""
 T = TypeVar("T")
-Fresh = Callable[[], AbstractAsyncContextManager[str]]
 
 
 @dataclass
@@ -491,51 +481,11 @@ def modelled(hold: ModelHold) -> tuple[Any, ...]:
     return (*sums, hold.status, hold.reference, hold.placed, hold.expires, hold.closed)
 
 
-def explore(fresh: Fresh, *, examples: int, length: int) -> None:
-    """Live through so many lives of three wallets."""
-    with asyncio.Runner() as runner:
-
-        class Here(Books):
-            def __init__(self) -> None:
-                super().__init__(runner, fresh)
-
-        depth = settings(
-            max_examples=examples * (50 if SOAK else 1),
-            stateful_step_count=length,
-            deadline=None,
-            suppress_health_check=[HealthCheck.too_slow],
-        )
-        run_state_machine_as_test(Here, settings=depth)
-
-
 @pytest.mark.timeout(3600 if SOAK else 120)
 def test_on_sqlite_holds_and_wallets_are_what_a_model_says(tmp_path: Path) -> None:
-    template = tmp_path / "template.db"
-    asyncio.run(upgrade_database(str(template)))
-    numbers = count(1)
-
-    @asynccontextmanager
-    async def fresh() -> AsyncIterator[str]:
-        folder = tmp_path / str(next(numbers))
-        folder.mkdir()
-        yield str(shutil.copy(template, folder / "billing.db"))
-        shutil.rmtree(folder)
-
-    explore(fresh, examples=80, length=25)
+    explore(Books, fresh_files(tmp_path), examples=80, length=25)
 
 
 @pytest.mark.timeout(3600 if SOAK else 120)
 def test_on_postgresql_holds_and_wallets_are_what_a_model_says(postgresql: str, postgresql_server: str) -> None:
-    template = urlsplit(postgresql).path[1:]
-    numbers = count(1)
-
-    @asynccontextmanager
-    async def fresh() -> AsyncIterator[str]:
-        name = f"{template}_{next(numbers)}"
-        server = await asyncpg.connect(postgresql_server)
-        await server.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-        yield postgresql.replace(f"/{template}?", f"/{name}?")
-        await server.execute(f"DROP DATABASE {name}")
-        await server.close()
-
-    explore(fresh, examples=10, length=20)
+    explore(Books, fresh_databases(postgresql, postgresql_server), examples=10, length=20)

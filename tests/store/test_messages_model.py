@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
-import asyncpg
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from billing_mcp.domain.errors import BillingError
 from billing_mcp.domain.instructions import Instruction, Receipt
@@ -28,8 +22,8 @@ from billing_mcp.operations.platform import open_account, receive_payment
 from billing_mcp.operations.platform_holds import PlatformHolds
 from billing_mcp.operations.platform_messages import PlatformMessages, new_campaign
 from billing_mcp.store.audit import verify_books
-from billing_mcp.store.migrate import upgrade_database
 from billing_mcp.store.store import Store, Transaction
+from tests.store.lives import SOAK, Fresh, explore, fresh_databases, fresh_files
 from tests.store.recount import assert_counted, assert_money_is_whole, assert_tiers_follow_from, used
 from tests.store.second_opinion import BEGINNING, NAMES, Channel, Ledger, Sent, Wanted, price_book
 from tests.store.walks import (
@@ -53,11 +47,8 @@ from tests.store.walks import (
 
 ACCOUNTS = ("0190c0de-0000-7000-8000-000000000001", "0190c0de-0000-7000-8000-000000000002")
 FUNDS = (4_000_000, 300_000)
-SOAK = os.environ.get("BILLING_MCP_SOAK") == "1"
-"""Whether to live through fifty times as many lives."""
 
 T = TypeVar("T")
-Fresh = Callable[[], AbstractAsyncContextManager[str]]
 
 
 class Traffic(RuleBasedStateMachine):
@@ -376,52 +367,11 @@ def told(state: ChannelState) -> Channel:
     return Channel(month, state.volume, state.active_users, state.tier, state.missed_months, state.commitment)
 
 
-def explore(fresh: Fresh, *, examples: int, length: int) -> None:
-    """Live through so many lives of two accounts."""
-    with asyncio.Runner() as runner:
-
-        class Here(Traffic):
-            def __init__(self) -> None:
-                super().__init__(runner, fresh)
-
-        depth = settings(
-            max_examples=examples * (50 if SOAK else 1),
-            stateful_step_count=length,
-            deadline=None,
-            suppress_health_check=[HealthCheck.too_slow],
-            report_multiple_bugs=False,
-        )
-        run_state_machine_as_test(Here, settings=depth)
-
-
 @pytest.mark.timeout(3600 if SOAK else 120)
 def test_on_sqlite_messages_are_charged_what_their_log_says(tmp_path: Path) -> None:
-    template = tmp_path / "template.db"
-    asyncio.run(upgrade_database(str(template)))
-    numbers = count(1)
-
-    @asynccontextmanager
-    async def fresh() -> AsyncIterator[str]:
-        folder = tmp_path / str(next(numbers))
-        folder.mkdir()
-        yield str(shutil.copy(template, folder / "billing.db"))
-        shutil.rmtree(folder)
-
-    explore(fresh, examples=60, length=30)
+    explore(Traffic, fresh_files(tmp_path), examples=60, length=30, report_multiple_bugs=False)
 
 
 @pytest.mark.timeout(3600 if SOAK else 120)
 def test_on_postgresql_messages_are_charged_what_their_log_says(postgresql: str, postgresql_server: str) -> None:
-    template = urlsplit(postgresql).path[1:]
-    numbers = count(1)
-
-    @asynccontextmanager
-    async def fresh() -> AsyncIterator[str]:
-        name = f"{template}_{next(numbers)}"
-        server = await asyncpg.connect(postgresql_server)
-        await server.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-        yield postgresql.replace(f"/{template}?", f"/{name}?")
-        await server.execute(f"DROP DATABASE {name}")
-        await server.close()
-
-    explore(fresh, examples=15, length=25)
+    explore(Traffic, fresh_databases(postgresql, postgresql_server), examples=15, length=25, report_multiple_bugs=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import sys
 import threading
 from asyncio.subprocess import PIPE
@@ -237,6 +238,24 @@ async def test_processes_that_open_one_new_sqlite_file_at_once_all_succeed(sqlit
     assert ended == [(b"", b"")] * 8
     assert [process.returncode for process in processes] == [0] * 8
     assert await upgrade_database(sqlite) == (HEAD, HEAD)
+
+
+async def test_whoever_opens_a_file_that_another_is_upgrading_waits_longer_than_for_any_other_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(engine._SQLITE_OPTIONS, "timeout", 0.01)
+    file = tmp_path / "new.db"
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("PRAGMA journal_mode=WAL")
+    other.execute("BEGIN IMMEDIATE")
+
+    opening = asyncio.create_task(Store.open(str(file)))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(opening), 0.3)
+    other.execute("ROLLBACK")
+
+    await (await opening).close()
+    other.close()
 
 
 async def test_an_upgrade_may_take_longer_than_any_other_statement(

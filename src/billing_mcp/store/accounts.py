@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, cast
 
@@ -14,6 +14,7 @@ from billing_mcp.domain.clock import from_epoch_us, to_epoch_us
 from billing_mcp.domain.errors import NotFound
 from billing_mcp.domain.ledger import Wallet
 from billing_mcp.domain.plans import AccountStatus
+from billing_mcp.domain.tax import Customer
 from billing_mcp.store.changes import ChangeLog, SettingChange
 from billing_mcp.store.reading.fetch import fetch
 from billing_mcp.store.reading.query import Rows
@@ -21,21 +22,25 @@ from billing_mcp.store.tables import AccountRow, WalletRow, table
 
 _ACCOUNTS = table(AccountRow)
 _WALLETS = table(WalletRow)
-_WALLET = tuple(_WALLETS.c.keys())
-_BOOKS = [column for column in _WALLETS.c if column.name not in _ACCOUNTS.c]
+_WALLET = tuple(each.name for each in fields(Wallet))
+_BOOKS = [_WALLETS.c[name] for name in _WALLET if name not in _ACCOUNTS.c]
 ACCOUNT = select(_ACCOUNTS).where(_ACCOUNTS.c.account_id == bindparam("account_id"))
 """One account, by `account_id`."""
 
 
+_NOTHING_SAID = Customer()
+
+
 @dataclass(frozen=True, slots=True)
 class AccountRecord:
-    """A customer account."""
+    """A customer account, and who it is for VAT: without a country, the seller's."""
 
     account_id: str
     name: str
     status: AccountStatus
     currency: str
     created_at: datetime
+    customer: Customer = _NOTHING_SAID
 
 
 class Accounts:
@@ -53,6 +58,7 @@ class Accounts:
             "status": account.status,
             "currency": account.currency,
             "created_at_us": to_epoch_us(account.created_at),
+            **_columns(account.customer),
         }
         dialect = sqlite if self._connection.dialect.name == "sqlite" else postgresql
         new = dialect.insert(_ACCOUNTS).values(**values).on_conflict_do_nothing()
@@ -100,6 +106,19 @@ class Accounts:
         await self._connection.execute(update(_ACCOUNTS).where(matching).values(status=status))
         self._changes.add(SettingChange(account.account_id, "account_status", account.status, status))
 
+    async def set_customer(self, account: AccountRecord, customer: Customer) -> None:
+        """Say who an account is for VAT; what was received before stays taxed as it was."""
+        matching = _ACCOUNTS.c.account_id == account.account_id
+        await self._connection.execute(update(_ACCOUNTS).where(matching).values(**_columns(customer)))
+        before = account.customer
+        for setting, was, now in (
+            ("country", before.country, customer.country),
+            ("vat_id", before.vat_id, customer.vat_id),
+            ("tax_exempt", _yes_or_no(before.exempt), _yes_or_no(customer.exempt)),
+        ):
+            if was != now:
+                self._changes.add(SettingChange(account.account_id, setting, was, now))
+
     async def _select(self, statement: Select[Any]) -> list[AccountRecord]:
         rows = await self._connection.execute(statement)
         return [_record(row) for row in rows]
@@ -119,4 +138,13 @@ def _record(row: Row[Any]) -> AccountRecord:
         status=cast("AccountStatus", row.status),
         currency=row.currency,
         created_at=from_epoch_us(row.created_at_us),
+        customer=Customer(row.country, row.vat_id, row.tax_exempt),
     )
+
+
+def _columns(customer: Customer) -> dict[str, Any]:
+    return {"country": customer.country, "vat_id": customer.vat_id, "tax_exempt": customer.exempt}
+
+
+def _yes_or_no(value: bool) -> str:
+    return "yes" if value else "no"

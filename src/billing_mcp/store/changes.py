@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from billing_mcp.domain.events import Event
+
 
 @dataclass(frozen=True, slots=True)
 class WalletChange:
@@ -25,15 +27,38 @@ class SettingChange:
     after: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class PaymentChange:
+    """What one top-up asks of a payment method: `amount_micros` in all, of which the wallet gets `credit_micros`.
+
+    `method` is what people call it, such as `visa 4242`.
+    """
+
+    account_id: str
+    payment_method_id: str
+    method: str
+    currency: str
+    amount_micros: int
+    credit_micros: int
+
+
+Change = WalletChange | SettingChange | PaymentChange | Event
+
+
 @dataclass(slots=True)
 class ChangeLog:
     """The changes of a transaction in order; rewound together with a savepoint."""
 
-    changes: list[WalletChange | SettingChange] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
 
-    def add(self, change: WalletChange | SettingChange) -> None:
+    def add(self, change: Change) -> None:
         """Record a change that was written."""
         self.changes.append(change)
+
+    @property
+    def events(self) -> list[Event]:
+        """What the world will hear of it."""
+        return [change for change in self.changes if isinstance(change, Event)]
 
     def mark(self) -> int:
         """A point to rewind to."""

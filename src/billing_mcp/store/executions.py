@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -59,6 +59,12 @@ class Executions:
         dialect = sqlite if self._connection.dialect.name == "sqlite" else postgresql
         await self._connection.execute(dialect.insert(_EXECUTIONS).on_conflict_do_nothing(), [_row(record)])
         return await self.answer(record.principal_id, record.execution_id) or record.answer_json
+
+    async def add_news(self, principal_id: str, execution_id: str, answer_json: str) -> None:
+        """What came of an execution after its commit belongs to its answer."""
+        c = _EXECUTIONS.c
+        matching = (c.principal_id == principal_id) & (c.execution_id == execution_id)
+        await self._connection.execute(update(_EXECUTIONS).where(matching).values(answer_json=answer_json))
 
     async def answer(self, principal_id: str, execution_id: str) -> str | None:
         """The stored answer of one of the principal's executions."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ from billing_mcp.domain.clock import from_epoch_us, to_epoch_us
 from billing_mcp.domain.errors import Internal, NotFound
 from billing_mcp.domain.instructions import Instruction
 from billing_mcp.domain.ledger import AVAILABLE, RESERVED, Entry, LedgerTransaction, LineItem, Posting, Wallet
+from billing_mcp.domain.reconciliation import CashMovement
 from billing_mcp.store.changes import ChangeLog, WalletChange
 from billing_mcp.store.pages import PAGE_SIZE, Page, pages
 from billing_mcp.store.posting.program import Done, carry_out
@@ -27,7 +28,9 @@ from billing_mcp.store.tables import LedgerEntryRow, LedgerTransactionRow, Walle
 _WALLETS = table(WalletRow)
 _TRANSACTIONS = table(LedgerTransactionRow)
 _ENTRIES = table(LedgerEntryRow)
-WALLET = select(_WALLETS).where(_WALLETS.c.account_id == bindparam("account_id"))
+WALLET = select(*[_WALLETS.c[each.name] for each in fields(Wallet)]).where(
+    _WALLETS.c.account_id == bindparam("account_id")
+)
 """One wallet, by `account_id`."""
 _HASH = select(_TRANSACTIONS.c.hash).where(
     (_TRANSACTIONS.c.account_id == bindparam("account_id")) & (_TRANSACTIONS.c.seq == bindparam("seq"))
@@ -148,6 +151,28 @@ class Ledger:
         charges = (t.account_id == account_id) & (t.type == "charge") & (t.effective_at_us >= to_epoch_us(since))
         rows = await self._connection.execute(select(t.line_items_json).where(charges).order_by(t.seq))
         return [ledger.line_items_from_json(text) for (text,) in rows]
+
+    async def receivable_micros(self, account_id: str) -> int:
+        """What the account owes beyond its wallet: zero or less."""
+        e = _ENTRIES.c
+        owed = (e.account_id == account_id) & (e.ledger_account == ledger.RECEIVABLE)
+        found = select(func.coalesce(func.sum(e.amount_micros), 0)).where(owed)
+        return int((await self._connection.execute(found)).scalar_one())
+
+    async def cash_movements(self, account_id: str, provider: str, since: datetime) -> list[CashMovement]:
+        """What an account's ledger has moved at a provider since a moment, oldest first."""
+        t, e = _TRANSACTIONS.c, _ENTRIES.c
+        found = (
+            select(t.transaction_id, t.type, t.description, e.amount_micros, e.currency, t.created_at_us)
+            .join_from(_TRANSACTIONS, _ENTRIES, (e.account_id == t.account_id) & (e.seq == t.seq))
+            .where((t.account_id == account_id) & (t.created_at_us >= to_epoch_us(since)))
+            .where(e.ledger_account == ledger.cash(provider))
+            .order_by(t.seq, e.line)
+        )
+        return [
+            CashMovement(account_id, *row[:5], created_at=from_epoch_us(row.created_at_us))
+            for row in await self._connection.execute(found)
+        ]
 
     async def account_ids(self) -> list[str]:
         """Every account that has a wallet, or anything in the ledger."""

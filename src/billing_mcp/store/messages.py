@@ -67,6 +67,11 @@ _USED = (
     .where(_WALLETS.c.account_id == _ACCOUNT_ID)
     .order_by(_USAGE.c.day)
 )
+_SPENT = (
+    select(_USAGE.c.day, func.sum(_USAGE.c.amount_micros).label("amount_micros"))
+    .where((_USAGE.c.account_id == _ACCOUNT_ID) & _USAGE.c.day.between(bindparam("first"), bindparam("last")))
+    .group_by(_USAGE.c.day)
+)
 _IN_FLIGHT = (
     select(_USAGE.c.channel, func.sum(_USAGE.c.accepted - _USAGE.c.delivered - _USAGE.c.failed).label("in_flight"))
     .where((_USAGE.c.account_id == _ACCOUNT_ID) & (_USAGE.c.day <= bindparam("last")))
@@ -187,6 +192,15 @@ class Messages:
         if not rows:
             raise NotFound(f"account {account_id} does not exist", field="account_id")
         return rows[0][0], [usage_of(row[1:]) for row in rows if row[1] is not None]
+
+    async def spent_by_day(self, account_id: str, first: date, last: date) -> dict[date, int]:
+        """What messages cost on each day from one to another, both included, in micros; days without use are not there.
+
+        Less than none is what was taken back.
+        """
+        days = {"first": first.isoformat(), "last": last.isoformat()}
+        (rows,) = await fetch(self._connection, _SPENT, account_id=account_id, **days)
+        return {date.fromisoformat(row.day): int(row.amount_micros) for row in rows}
 
     async def in_flight(self, account_id: str, last: date) -> dict[Channel, int]:
         """To how many recipients of each channel messages were on their way at the end of a day."""

@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
+import time
+
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from billing_mcp.domain.errors import InvalidArgument, Unavailable
+from billing_mcp.domain.errors import Conflict, InvalidArgument, Unavailable
 from billing_mcp.store.engine import check_place, connected, create_writer, parse_database_url, translated
 from billing_mcp.store.reading.sqlite import SQLiteSnapshots
 
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
 """Every revision in `migrations/versions`, oldest first."""
 HEAD = REVISIONS[-1]
 
 _UPGRADE_LOCK = 7_210_316_450_001
+_UPGRADE_WAIT_S = 60
 
 
 async def ensure_sqlite_schema(snapshots: SQLiteSnapshots, writer: AsyncEngine) -> None:
     """Upgrade the file when needed.
 
-    It looks with a reader: opening a database that is up to date waits for no writer.
+    It looks with a reader: opening a database that is up to date waits for no writer. While another process
+    upgrades the file, which takes longer than others wait for it, this one looks again and again.
     """
+    patience = time.monotonic() + _UPGRADE_WAIT_S
+    while await _revision_in(snapshots) != HEAD:
+        try:
+            async with connected(writer) as connection:
+                await _upgrade(connection)
+        except Conflict:
+            if time.monotonic() > patience:
+                raise
+
+
+async def _revision_in(snapshots: SQLiteSnapshots) -> str | None:
     with translated():
-        current = await snapshots.run(lambda: _revision_of(snapshots.engine))
-    if current != HEAD:
-        async with connected(writer) as connection:
-            await _upgrade(connection)
+        return await snapshots.run(lambda: _revision_of(snapshots.engine))
 
 
 async def require_schema(engine: AsyncEngine) -> None:

@@ -33,6 +33,9 @@ class Observer:
     def job_ended(self, topic: str, outcome: str, seconds: float) -> None:
         """The worker ended a job of a topic. Both names are of small, closed sets."""
 
+    def webhook_ended(self, provider: str, outcome: str) -> None:
+        """A payment provider's webhook was `recorded`, or refused with a code."""
+
 
 NOBODY = Observer()
 """Watches nothing."""

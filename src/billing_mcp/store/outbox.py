@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -34,6 +34,7 @@ from billing_mcp.domain.errors import NotFound
 from billing_mcp.domain.events import Event
 from billing_mcp.domain.ids import new_id
 from billing_mcp.domain.messages import ACCEPTED_EVENT
+from billing_mcp.store.changes import ChangeLog
 from billing_mcp.store.message_tables import MessageRow
 from billing_mcp.store.tables import AccountRow, OutboxRow, table
 
@@ -70,8 +71,9 @@ class Work:
 class Outbox:
     """Events and other work, within one transaction."""
 
-    def __init__(self, connection: AsyncConnection, now: datetime) -> None:
+    def __init__(self, connection: AsyncConnection, changes: ChangeLog, now: datetime) -> None:
         self._connection = connection
+        self._changes = changes
         self._now = now
         self._now_us = to_epoch_us(now)
 
@@ -79,7 +81,9 @@ class Outbox:
         """Tell the world of it once this transaction has committed."""
         payload = json.dumps(event.payload, sort_keys=True)
         row = self._row(event.account_id, event.event, payload)
-        await self._connection.execute(insert(_OUTBOX).values(row | {"event_id": event.event_id or row["event_id"]}))
+        event_id = event.event_id or row["event_id"]
+        await self._connection.execute(insert(_OUTBOX).values(row | {"event_id": event_id}))
+        self._changes.add(replace(event, event_id=event_id))
 
     async def add_once(self, topic: str, account_ids: Sequence[str]) -> int:
         """Make work on a topic due for each account that has none waiting. Returns for how many.
@@ -113,17 +117,17 @@ class Outbox:
                 found.update((await self._connection.execute(named)).scalars())
         return found
 
-    async def is_due(self, topic: str) -> bool:
-        """Whether any work on a topic is due."""
-        due = select(_C.event_id).where(self._due(topic)).limit(1)
+    async def is_due(self, *topics: str) -> bool:
+        """Whether any work on one of the topics is due."""
+        due = select(_C.event_id).where(self._due(topics)).limit(1)
         return bool((await self._connection.execute(due)).all())
 
-    async def take(self, topic: str, *, lease: str, until: datetime, limit: int) -> list[Work]:
-        """Lease up to `limit` pieces of work that are due, those that waited longest first.
+    async def take(self, *topics: str, lease: str, until: datetime, limit: int) -> list[Work]:
+        """Lease up to `limit` pieces of work on the topics that are due, those that waited longest first.
 
         No two get the same one, and none waits for another.
         """
-        free = select(_OUTBOX).where(self._due(topic)).order_by(_C.due_at_us).limit(limit)
+        free = select(_OUTBOX).where(self._due(topics)).order_by(_C.due_at_us).limit(limit)
         found = (await self._connection.execute(free.with_for_update(skip_locked=True))).all()
         if not found:
             return []
@@ -133,6 +137,13 @@ class Outbox:
         rows = (await self._connection.execute(change.returning(*_C))).all()
         order = {row.event_id: number for number, row in enumerate(found)}
         return sorted((_work(row) for row in rows), key=lambda work: order[work.event_id])
+
+    async def take_one(self, account_id: str, event_id: str, *, lease: str, until: datetime) -> Work | None:
+        """Lease one piece of work that is due, if nobody else has it."""
+        named = (_C.account_id == account_id) & (_C.event_id == event_id)
+        free = named & _WAITING & (_C.due_at_us <= self._now_us)
+        change = update(_OUTBOX).where(free).values(lease=lease, due_at_us=to_epoch_us(until), attempts=_C.attempts + 1)
+        return next((_work(row) for row in await self._connection.execute(change.returning(*_C))), None)
 
     async def withdraw_messages(self, account_id: str, campaign_id: str) -> list[str]:
         """Take the accepted messages of a campaign back that nobody has taken; their ids."""
@@ -193,8 +204,10 @@ class Outbox:
         rows = await self._connection.execute(select(_OUTBOX).where(wanted).order_by(_C.event_id).limit(limit))
         return [_work(row) for row in rows]
 
-    def _due(self, topic: str) -> ColumnElement[bool]:
-        return and_(_WAITING, _C.event == topic, _C.due_at_us <= self._now_us)
+    def _due(self, topics: Sequence[str]) -> ColumnElement[bool]:
+        # One topic by itself: then the index has its rows in the order in which they are taken.
+        named = _C.event == topics[0] if len(topics) == 1 else _C.event.in_(topics)
+        return and_(_WAITING, named, _C.due_at_us <= self._now_us)
 
     def _insert_new(self, rows: list[dict[str, Any]]) -> Insert:
         if self._connection.dialect.name == "sqlite":

@@ -36,14 +36,18 @@ from billing_mcp.store.messages import Messages
 from billing_mcp.store.migrate import ensure_sqlite_schema, require_schema, revision
 from billing_mcp.store.observer import NOBODY, Observer
 from billing_mcp.store.outbox import Outbox
+from billing_mcp.store.payments import Payments
 from billing_mcp.store.platform_requests import PlatformRequests
 from billing_mcp.store.posting.batches import PostgreSQLBatches, SQLiteBatches
 from billing_mcp.store.posting.group import CAPACITY, Batches, GroupCommit
+from billing_mcp.store.provider_books import ProviderBooks
 from billing_mcp.store.reading.fetch import Snapshot
 from billing_mcp.store.reading.postgresql import PostgreSQLSnapshots
 from billing_mcp.store.reading.sqlite import SQLiteSnapshots
 from billing_mcp.store.states import States
 from billing_mcp.store.subscriptions import Subscriptions
+from billing_mcp.store.watches import Watches
+from billing_mcp.store.webhooks import Webhooks
 
 TURN_WAIT_S = 15
 _READERS = 4
@@ -66,10 +70,14 @@ class Transaction:
         self.subscriptions = Subscriptions(connection, self.changes, now)
         self.invoices = Invoices(connection, self.changes)
         self.messages = Messages(connection, self.changes)
+        self.payments = Payments(connection, self.changes)
+        self.watches = Watches(connection, self.changes)
         self.keys = Keys(connection)
         self.executions = Executions(connection)
-        self.outbox = Outbox(connection, now)
+        self.outbox = Outbox(connection, self.changes, now)
         self.platform_requests = PlatformRequests(connection, now)
+        self.provider_books = ProviderBooks(connection)
+        self.webhooks = Webhooks(connection, now)
         self.states = States(connection, remember=not writable)
 
     @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Owns the schema, with `message_tables.py`. Every key begins with the account, or the principal; none spans two.
+"""Owns the schema, with the other `*_tables.py`. Every key begins with the account, or the principal; none spans two.
 
 Moments are microseconds since 1970 (`*_us`), money is micros (`*_micros`), days are dates,
 lists and objects are JSON texts (`*_json`): the same exact values on every database.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, Table, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, Table, Text, UniqueConstraint, false, text
 from sqlmodel import Field, SQLModel
 
 
@@ -43,10 +43,13 @@ class AccountRow(SQLModel, table=True):
     status: str
     currency: str
     created_at_us: int = Field(sa_column=big())
+    country: str | None
+    vat_id: str | None
+    tax_exempt: bool = Field(sa_column_kwargs={"server_default": false()})
 
 
 class WalletRow(SQLModel, table=True):
-    """Running balances of an account, and the end of its chain of ledger transactions."""
+    """Running balances of an account, the end of its chain of ledger transactions, and when somebody wants to hear."""
 
     __tablename__ = "wallets"
     account_id: str = Field(primary_key=True, foreign_key="accounts.account_id")
@@ -56,6 +59,9 @@ class WalletRow(SQLModel, table=True):
     last_seq: int = Field(sa_column=big())
     last_txn_seq: int = Field(sa_column=big())
     head_hash: str
+    watch_low_micros: int | None = Field(sa_column=big(nullable=True))
+    watch_high_micros: int | None = Field(sa_column=big(nullable=True))
+    """While available is below the one, or not below the other, the engine says so once; then both are null."""
 
 
 class LedgerTransactionRow(SQLModel, table=True):

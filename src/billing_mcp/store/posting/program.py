@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
+from billing_mcp.domain.alerts import balance_moved
 from billing_mcp.domain.booking import MessageDecision
 from billing_mcp.domain.errors import BillingError, InsufficientFunds, InvalidArgument, NotFound
 from billing_mcp.domain.holds import CaptureHold, Decision, ExpireHold, Hold, PlaceHold, ReleaseHold, decide_hold
@@ -69,7 +71,7 @@ def carry_out(
     """
     account_ids = sorted({each.account_id for each in instructions})
     found = yield words.books(account_ids, wait=wait)
-    books = {row[1]: _Books(row[0], Wallet(*row[1:])) for row in found}
+    books = {row[1]: _Books(row[0], Wallet(*row[1:-2]), *row[-2:]) for row in found}
     missing = [account_id for account_id in account_ids if account_id not in books]
     locked: set[str] = set()
     if missing and not wait:
@@ -91,18 +93,26 @@ def carry_out(
         if len(outcomes) % at_a_time == 0:
             yield from plan.write(words)
     yield from plan.write(words)
-    yield from plan.end(words)
+    yield from plan.end(words, instructions[-1].now)
     return outcomes
 
 
 class _Books:
-    """A wallet and its account's status, as they were read and as they became."""
+    """A wallet and its account's status, as they were read and as they became; and who wants to hear of it when."""
 
-    __slots__ = ("read_status", "read_wallet", "status", "wallet")
+    __slots__ = ("high_micros", "low_micros", "read_status", "read_wallet", "status", "wallet")
 
-    def __init__(self, status: AccountStatus, wallet: Wallet) -> None:
+    def __init__(self, status: AccountStatus, wallet: Wallet, low_micros: int | None, high_micros: int | None) -> None:
         self.status = self.read_status = status
         self.wallet = self.read_wallet = wallet
+        self.low_micros = low_micros
+        self.high_micros = high_micros
+
+    @property
+    def left_its_span(self) -> bool:
+        """Whether available has become what somebody wants to hear of."""
+        available, low, high = self.wallet.available_micros, self.low_micros, self.high_micros
+        return (low is not None and available < low) or (high is not None and available >= high)
 
 
 class _Plan:
@@ -247,13 +257,17 @@ class _Plan:
         self._placed = {}
         self._transactions, self._entries, self._new_keys, self._events = [], [], [], []
 
-    def end(self, words: Words) -> Generator[Write, Any, None]:
-        """Write how holds, wallets and statuses are after all of it."""
+    def end(self, words: Words, now: datetime) -> Generator[Write, Any, None]:
+        """Write how holds, wallets and statuses are after all of it, and who wanted to hear of a wallet."""
         moved = [books for books in self._books.values() if books.wallet.last_seq != books.read_wallet.last_seq]
         statuses = [books for books in moved if books.status != books.read_status]
+        noticed = [books.wallet for books in moved if books.left_its_span]
+        if noticed:
+            yield from words.insert([(sql.EVENTS, [event_row(balance_moved(each), now) for each in noticed])])
         changes: list[tuple[Change, list[Row]]] = [
             (sql.HOLDS, [changed_hold_row(row) for row in self._changed.values()]),
             (sql.WALLETS, [changed_wallet_row(each.wallet, each.read_wallet.last_seq) for each in moved]),
+            (sql.WATCHES, [(None, None, each.account_id) for each in noticed]),
             (sql.STATUSES, [(each.status, each.wallet.account_id) for each in statuses]),
             (sql.MESSAGES, self._traffic.changed_rows()),
         ]

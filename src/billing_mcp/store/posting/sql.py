@@ -38,7 +38,10 @@ Row = Sequence[Any]
 NewRows = tuple[Table, Sequence[Row]]
 
 _SEPARATOR, _NULL = "\x1f", "\x1e"
-_WALLET = "w.account_id, w.currency, w.available_micros, w.reserved_micros, w.last_seq, w.last_txn_seq, w.head_hash"
+_WALLET = (
+    "w.account_id, w.currency, w.available_micros, w.reserved_micros, w.last_seq, w.last_txn_seq, w.head_hash, "
+    "w.watch_low_micros, w.watch_high_micros"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,7 @@ WALLETS = Change(
     ("available_micros", "reserved_micros", "last_seq", "last_txn_seq", "head_hash"),
     ("account_id", "last_seq"),
 )
+WATCHES = Change(table(WalletRow), ("watch_low_micros", "watch_high_micros"), ("account_id",))
 STATUSES = Change(table(AccountRow), ("status",), ("account_id",))
 MESSAGES = Change(NEW_MESSAGES, tuple(NEW_MESSAGES.columns.keys()[2:]), ("account_id", "message_id"))
 EVENTS_GONE = Removal(EVENTS, ("account_id", "event_id", "event"))
@@ -163,7 +167,7 @@ HEARD_ASKED = Lookup(THREAD_EVENTS.table, ("account_id", "thread", "event_id"))
 """What was told of a thread before, whenever it is said to have been. A thread is short."""
 
 _INSERTED = (TRANSACTIONS, ENTRIES, NEW_HOLDS, NEW_KEYS, EVENTS, NEW_MESSAGES, NEW_ACTIVE_USERS)
-_CHANGED = (HOLDS, WALLETS, STATUSES, MESSAGES)
+_CHANGED = (HOLDS, WALLETS, WATCHES, STATUSES, MESSAGES)
 _REMOVED = (EVENTS_GONE,)
 _UPSERTED = (THREAD_EVENTS, CHANNEL_STATES, USAGE)
 _LOOKED_UP: dict[Lookup, tuple[str, ...]] = {
