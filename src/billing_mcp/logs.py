@@ -11,12 +11,15 @@ import traceback
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from decimal import Decimal
 from types import TracebackType
 from typing import Literal, TextIO, cast
 
 import msgspec
 import structlog
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
+
+from billing_mcp.domain.card_numbers import MIN_DIGITS, redacted, without
 
 LogFormat = Literal["text", "json"]
 """Lines for people, or an object of JSON on each line."""
@@ -25,6 +28,8 @@ about: ContextVar[Callable[[], Mapping[str, str]] | None] = ContextVar("billing_
 """Tells what the lines belong to that are logged from here on: a request's id, whose it is, its execution."""
 
 _MAX_LINKS = 10
+_NUMBERS = frozenset({bool, int, float})
+_SMALL = 10 ** (MIN_DIGITS - 1)
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
 
 
@@ -45,8 +50,31 @@ def _trace(exc_info: ExcInfo) -> str:
     return trace(exc_info[1])
 
 
+def without_card_numbers(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Take card numbers out of all that a line tells: what a client sends may be in it, a request's id for one."""
+    for name, value in event.items():
+        if value.__class__ is str:
+            if len(value) >= MIN_DIGITS:
+                event[name] = redacted(value)
+        elif value.__class__ not in _NUMBERS or not -_SMALL < value < _SMALL:
+            event[name] = _told(value)
+    return event
+
+
+def _told(value: object) -> object:
+    """A value without card numbers; of what is no JSON its text, if there is one in it."""
+    if isinstance(value, str | int | float | Decimal | dict | list | tuple):
+        return without(value)
+    text = repr(value)
+    shown = redacted(text)
+    return value if shown == text else shown
+
+
 class _Formatter(logging.Formatter):
-    """What libraries log, with the same traces."""
+    """What libraries log, with the same traces and without card numbers."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(super().format(record))
 
     def formatException(  # noqa: N802 - the name is logging's
         self, ei: tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
@@ -68,7 +96,7 @@ class _JSONFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = trace(record.exc_info[1])
-        return json.dumps(line)
+        return json.dumps(without(line))
 
 
 def configure_logs(
@@ -86,9 +114,10 @@ def configure_logs(
     structlog.configure(
         processors=[
             _belong,
+            structlog.processors.ExceptionRenderer(_trace),
+            without_card_numbers,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.ExceptionRenderer(_trace),
             structlog.processors.JSONRenderer(serializer=_json) if as_json else renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from billing_mcp.domain.errors import InvalidArgument
+from billing_mcp.kernel.arguments import from_json, from_text, micros_of
 from billing_mcp.operations import REGISTRY
 
 ACCOUNT = "0190c0de-0000-7000-8000-000000000001"
@@ -47,6 +49,30 @@ def refused(function: str, **arguments: Any) -> InvalidArgument:
             {"account_id": ACCOUNT, "cancel_immediately": "yes"},
             "cancel_immediately of billing.plan.cancel must be True or False; got 'yes'",
             "Write cancel_immediately=True or cancel_immediately=False.",
+        ),
+        (
+            "billing.topups.create",
+            {"account_id": ACCOUNT, "amount": 0.1 + 0.2},
+            "amount of billing.topups.create must be a decimal amount as text; got 0.30000000000000004",
+            "Write amount='50.00'.",
+        ),
+        (
+            "billing.topups.create",
+            {"account_id": ACCOUNT, "amount": 50.125},  # a half cent as a float is an accident
+            "amount of billing.topups.create must be a decimal amount as text; got 50.125",
+            "Write amount='50.00'.",
+        ),
+        (
+            "billing.topups.create",
+            {"account_id": ACCOUNT, "amount": Decimal("1e999999999")},  # as digits it would fill the memory
+            "amount of billing.topups.create must be a decimal amount as text; got a Decimal",
+            "Write amount='50.00'.",
+        ),
+        (
+            "billing.alerts.set",
+            {"account_id": ACCOUNT, "amounts": ["50.00", "much"]},
+            "amounts of billing.alerts.set must be a list, each item a decimal amount as text; got 'much'",
+            "Write amounts=['50.00'].",
         ),
         (
             "billing.plans.list",
@@ -109,3 +135,27 @@ def test_every_argument_says_what_it_takes(operation: Any) -> None:
         assert f"{parameter.name} of {operation.name} must be " in error.message
         assert "..." not in str(error.hint)
         assert "billing.help" not in str(error.hint)
+
+
+@pytest.mark.parametrize(
+    ("given", "micros"),
+    [
+        *(("50", 50_000_000), ("50.5", 50_500_000), ("0.000001", 1), (50, 50_000_000), (50.5, 50_500_000)),
+        *((0.1, 100_000), (-0.25, -250_000), (Decimal("12.40"), 12_400_000), (Decimal("5E+1"), 50_000_000)),
+    ],
+)
+def test_an_amount_is_what_was_written(given: object, micros: int) -> None:
+    parsed = REGISTRY["billing.topups.create"].arguments.parse({"account_id": ACCOUNT, "amount": given})
+
+    assert micros_of(parsed["amount"]) == micros
+
+
+def test_a_list_is_read_from_text_and_from_json() -> None:
+    annotation = next(p.annotation for p in REGISTRY["billing.alerts.set"].parameters if p.name == "runway_days")
+
+    assert from_text(annotation, "7, 30") == [7, 30]
+    assert from_text(annotation, "") == []
+    assert from_text(annotation, "7,soon") == [7, "soon"]
+    assert from_json(annotation, [7.0, 30]) == [7, 30]
+    assert repr(from_json(annotation, [7.0, 7.5])) == "[7, 7.5]"
+    assert from_json(annotation, "7") == "7"

@@ -10,9 +10,9 @@ from billing_mcp.app import App
 from billing_mcp.domain.errors import Refused
 from billing_mcp.kernel.arguments import AccountId
 from billing_mcp.kernel.context import Context
-from billing_mcp.kernel.execution import Executor, Host, ProgramResult, Request
+from billing_mcp.kernel.execution import Executor
 from billing_mcp.kernel.principal import Permission
-from billing_mcp.kernel.programs import SingleCall
+from billing_mcp.kernel.programs import Host, ProgramResult, Request, SingleCall
 from billing_mcp.kernel.registry import Registry, Resource
 from billing_mcp.operations import REGISTRY
 from billing_mcp.operations.plans import PlanOffers

@@ -8,7 +8,10 @@ from billing_mcp.kernel.invoke import unknown_function
 from billing_mcp.kernel.likeness import either, meant
 from billing_mcp.operations import REGISTRY
 
-KNOWN = ["current_plan.get", "plan.change", "plan.cancel", "plan.resume", "plans.list", "wallet_balance.get"]
+KNOWN = [
+    *("alerts.get", "current_plan.get", "plan.change", "plan.cancel", "plan.resume", "plans.list"),
+    "wallet_balance.get",
+]
 
 
 @pytest.mark.parametrize(
@@ -18,6 +21,9 @@ KNOWN = ["current_plan.get", "plan.change", "plan.cancel", "plan.resume", "plans
         ("walletBalance.get", ["wallet_balance.get"]),
         ("Plans.List", ["plans.list"]),
         ("get_balance", ["wallet_balance.get"]),
+        ("wallet.get", ["wallet_balance.get"]),  # though alerts.get is spelt more like it
+        ("alert.get", ["alerts.get"]),
+        ("alerts.list", ["alerts.get", "plans.list"]),
         ("wallet.balance", ["wallet_balance.get"]),
         ("change_plan", ["plan.change"]),
         ("getCurrentPlan", ["current_plan.get"]),

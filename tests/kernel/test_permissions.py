@@ -14,22 +14,37 @@ from billing_mcp.operations import REGISTRY
 from tests.conftest import NOW
 from tests.world import World
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 VIEWER = Principal("viewer", frozenset({Permission.VIEW}))
 MANAGER = Principal("manager", frozenset(Permission))
 NOBODY = Principal("nobody", frozenset())
 
 ARGUMENTS = {
+    "billing.auto_reload.set": ", enabled=False",
+    "billing.topups.create": ", amount='50.00'",
+    "billing.topups.get": ", topup_id={topup!r}",
     "billing.charges.explain": ", transaction_id={first!r}",
     "billing.messages.quote": ", channel='sms', text='Hello'",
     "billing.plan.change": ", plan_id='smtp_per_proxy'",
 }
 
+TOPUPS: dict[str, str] = {}
+"""Of each ready account one, where the function needs it."""
+
 FUNCTIONS = pytest.mark.parametrize("function", list(REGISTRY))
 MANAGE_FUNCTIONS = pytest.mark.parametrize("function", [o.name for o in REGISTRY.values() if o.writes])
 
 
+@pytest.fixture
+def world(lasting_world: World) -> World:
+    """One for all of these tests: each is about accounts of its own."""
+    return lasting_world
+
+
 def script(function: str, account_id: str) -> str:
-    more = ARGUMENTS.get(function, "").format(first=ledger_id(NOW, account_id.lower(), 1))
+    topup_id = TOPUPS.get(account_id.lower(), account_id)
+    more = ARGUMENTS.get(function, "").format(first=ledger_id(NOW, account_id.lower(), 1), topup=topup_id)
     return f"{function}(account_id={account_id!r}{more})"
 
 
@@ -37,19 +52,23 @@ def code_of(answer: Answer) -> str | None:
     return answer.error.code if answer.error else None
 
 
-async def ready_account(world: World) -> str:
-    """An account on which every function works: a change is pending, and can be undone or replaced."""
+async def ready_account(world: World, function: str = "") -> str:
+    """An account on which the function works: a change is pending, and can be undone or replaced."""
     account_id = await world.account(funds="10.00", plan="smtp_per_mailbox")
     later = (world.clock.now + timedelta(days=3)).date().isoformat()
     await world.must(
         f"billing.plan.change(account_id={account_id!r}, plan_id='smtp_per_proxy', effective_date={later!r})"
     )
+    if ".topups." in function:
+        await world.must(f"billing.payment_methods.add(account_id={account_id!r}, token='tok_visa')")
+        topup = await world.must(f"billing.topups.create(account_id={account_id!r}, amount='50.00')")
+        TOPUPS[account_id] = topup["topup_id"]
     return account_id
 
 
 @FUNCTIONS
 async def test_a_manager_may_call_every_function(world: World, function: str) -> None:
-    account_id = await ready_account(world)
+    account_id = await ready_account(world, function)
 
     answer = await world.run(script(function, account_id), MANAGER)
 
@@ -59,7 +78,7 @@ async def test_a_manager_may_call_every_function(world: World, function: str) ->
 
 @FUNCTIONS
 async def test_a_viewer_may_call_what_only_reads(world: World, function: str) -> None:
-    account_id = await ready_account(world)
+    account_id = await ready_account(world, function)
     before = await world.snapshot(account_id)
 
     answer = await world.run(script(function, account_id), VIEWER)
@@ -70,14 +89,14 @@ async def test_a_viewer_may_call_what_only_reads(world: World, function: str) ->
 
 @FUNCTIONS
 async def test_without_permissions_nothing_may_be_called(world: World, function: str) -> None:
-    account_id = await ready_account(world)
+    account_id = await ready_account(world, function)
 
     assert code_of(await world.run(script(function, account_id), NOBODY)) == "permission_denied"
 
 
 @FUNCTIONS
 async def test_an_account_that_is_not_granted_does_not_exist(world: World, function: str) -> None:
-    mine, foreign = await ready_account(world), await ready_account(world)
+    mine, foreign = await ready_account(world, function), await ready_account(world, function)
     before = await world.snapshot(foreign)
     stranger = replace(MANAGER, account_ids=frozenset({mine}))
 
@@ -94,7 +113,7 @@ async def test_an_account_that_is_not_granted_does_not_exist(world: World, funct
 
 @FUNCTIONS
 async def test_a_foreign_account_in_capitals_does_not_exist_either(world: World, function: str) -> None:
-    mine, foreign = await ready_account(world), await ready_account(world)
+    mine, foreign = await ready_account(world, function), await ready_account(world, function)
     stranger = replace(MANAGER, account_ids=frozenset({mine}))
 
     assert code_of(await world.run(script(function, foreign.upper()), stranger)) == "not_found"
@@ -110,7 +129,7 @@ async def test_an_account_that_nobody_opened_is_not_found(world: World, function
 
 @FUNCTIONS
 async def test_an_expired_credential_may_call_nothing(world: World, function: str) -> None:
-    account_id = await ready_account(world)
+    account_id = await ready_account(world, function)
     expired = replace(MANAGER, expires_at=world.clock.now)
 
     assert code_of(await world.run(script(function, account_id), expired)) == "key_expired"
@@ -126,7 +145,7 @@ async def test_an_expired_credential_may_call_nothing(world: World, function: st
 
 @MANAGE_FUNCTIONS
 async def test_for_a_read_only_principal_no_manage_function_exists(world: World, function: str) -> None:
-    account_id = await ready_account(world)
+    account_id = await ready_account(world, function)
     reader = replace(MANAGER, read_only=True)
 
     assert code_of(await world.run(script(function, account_id), reader)) == "unknown_function"

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from billing_mcp.domain.errors import BillingError, LimitExceeded
-from billing_mcp.kernel.execution import ProgramResult
 from billing_mcp.kernel.invoke import WriteNeededError, unknown_function
 from billing_mcp.kernel.limits import Limits
+from billing_mcp.kernel.programs import ProgramResult
 from billing_mcp.kernel.registry import Registry
 from billing_mcp.operations import REGISTRY
 from billing_mcp.sandbox.pool import Sandbox

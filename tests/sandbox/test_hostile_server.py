@@ -38,7 +38,7 @@ async def served(database: Path, log: Path) -> AsyncIterator[Client]:
     settings = {f"BILLING_MCP_{name.upper()}": str(value) for name, value in TIGHT.items()}
     parameters = StdioServerParameters(
         command=sys.executable,
-        args=["-m", "billing_mcp", "serve", "--database", str(database)],
+        args=["-m", "billing_mcp", "serve", "--no-worker", "--database", str(database)],
         env=dict(os.environ) | settings | {"BILLING_MCP_NOW": NOW.isoformat()},
     )
     with log.open("w", encoding="utf-8") as errors:

@@ -14,8 +14,8 @@ import pytest_asyncio
 from pydantic_monty import AsyncMontySession
 
 from billing_mcp.domain.errors import Conflict
-from billing_mcp.kernel.execution import Host
 from billing_mcp.kernel.limits import Limits, SandboxLimits
+from billing_mcp.kernel.programs import Host
 from billing_mcp.sandbox.pool import Sandbox
 from tests.sandbox.agent import ACCOUNT, BALANCE, Agent, FakeHost
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Annotated, Any, Literal, NotRequired
 
@@ -12,7 +13,7 @@ from typing_extensions import TypedDict
 from billing_mcp.kernel.arguments import AccountId, Day, Page
 from billing_mcp.kernel.context import Context
 from billing_mcp.kernel.principal import Permission
-from billing_mcp.kernel.registry import Operation, Resource
+from billing_mcp.kernel.registry import Operation, Parameter, Resource
 from billing_mcp.sandbox.typing_text import doc_of, short_signature, signature, type_text, typed_dicts
 
 
@@ -37,6 +38,31 @@ class Bill(TypedDict):
     first: Line | None
     note: NotRequired[str | None]
     labels: dict[str, str]
+
+
+class Stock(TypedDict):
+    a: str
+    b: str
+    c: str
+    d: str
+    e: str
+    f: str
+    g: str
+    h: str
+
+
+class Stocks(TypedDict):
+    items: list[Stock]
+    page: int
+
+
+class Shelves(TypedDict):
+    a: str
+    b: str
+    c: str
+    d: str
+    e: str
+    shelves: list[Stock]
 
 
 SHOP = Resource("shop", doc="A shop.")
@@ -64,6 +90,10 @@ async def list_(ctx: Context, *, account_id: AccountId) -> list[Line]:
 
 
 BILL, LIST = SHOP.operations
+ACCOUNT = LIST.parameters[0]
+STOCK = replace(LIST, name="billing.shop.stock", returns=Stock, parameters=(ACCOUNT, Parameter("a", str, None)))
+STOCKS = replace(LIST, name="billing.shop.stocks", returns=Stocks, parameters=(ACCOUNT, Parameter("page", int, 1)))
+SHELVES = replace(LIST, name="billing.shop.shelves", returns=Shelves)
 
 
 class TestTypes:
@@ -97,7 +127,7 @@ class TestTypes:
     def test_a_list_is_written_with_its_items(self) -> None:
         assert type_text(list[list[Line]]).lower() == "list[list[line]]"
 
-    @pytest.mark.parametrize("annotation", [float, bytes, datetime, object, Any, list, tuple[int]])
+    @pytest.mark.parametrize("annotation", [complex, bytes, datetime, object, Any, list, tuple[int]])
     def test_what_cannot_cross_the_sandbox_is_refused(self, annotation: Any) -> None:
         with pytest.raises(TypeError, match="a billing function cannot take or return"):
             type_text(annotation)
@@ -127,14 +157,23 @@ class TestSignatures:
         assert text.startswith("bill(*, account_id: str, kind: Literal['fee', 'usage'], page: int = 1, since: ")
         assert text.endswith(' | None = None, name: str = "it\'s", all_of_it: bool = False) -> Bill')
 
-    def test_a_short_signature_has_choices_defaults_and_the_fields_of_the_result(self) -> None:
+    def test_a_short_signature_has_choices_defaults_and_the_first_fields_of_the_result(self) -> None:
         assert short_signature(BILL) == (
-            "billing.shop.bill(account_id, kind: 'fee'|'usage', page=1, since=None, name=\"it's\", all_of_it=False)"
-            " -> {parts: [{lines: [...]}], first, note, labels}"
+            "billing.shop.bill(kind: 'fee'|'usage', page=1, since?, name=\"it's\", all_of_it=False)"
+            " -> {parts:[{lines}],first,note,labels}"
         )
 
     def test_a_list_is_shown_by_its_items(self) -> None:
-        assert short_signature(LIST) == "billing.shop.list(account_id) -> [{kind, amount}]"
+        assert short_signature(LIST) == "billing.shop.list() -> [{kind,amount}]"
+
+    def test_dots_stand_for_fields_that_are_too_many(self) -> None:
+        assert short_signature(STOCK) == "billing.shop.stock(a?) -> {b,c,d,e,f,g,...}"
+
+    def test_items_have_the_room_that_their_list_leaves(self) -> None:
+        assert short_signature(STOCKS) == "billing.shop.stocks(page=1) -> {items:[{a,b,c,d,e,f,g,...}],...}"
+
+    def test_items_always_have_some_room_for_what_is_not_told_above_them(self) -> None:
+        assert short_signature(SHELVES) == "billing.shop.shelves() -> {a,b,c,d,e,shelves:[{f,g,h,...}]}"
 
     @pytest.mark.parametrize("operation", SHOP.operations, ids=lambda operation: operation.name)
     def test_a_short_signature_is_one_line(self, operation: Operation) -> None:

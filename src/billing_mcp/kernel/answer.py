@@ -62,11 +62,23 @@ class SettingEffect(_Part):
     after: str | None
 
 
+class PaymentEffect(_Part):
+    """What is asked of a payment method: an amount with VAT, of which the wallet is credited the rest."""
+
+    account_id: str
+    payment_method_id: str
+    method: str
+    currency: str
+    amount: str
+    credit: str
+
+
 class Effects(_Part):
     """What the execution changed, or would change, net."""
 
     wallets: list[WalletEffect] = Field(default_factory=list)
     settings: list[SettingEffect] = Field(default_factory=list)
+    payments: list[PaymentEffect] = Field(default_factory=list)
 
 
 class AnswerError(_Part):
@@ -105,6 +117,7 @@ class Answer(_Part):
     output: str = ""
     effects: Effects = Field(default_factory=Effects)
     calls: list[CallRecord] = Field(default_factory=list)
+    followups: list[dict[str, Any]] = Field(default_factory=list)
     error: AnswerError | None = None
     _replayed: bool = PrivateAttr(default=False)
 

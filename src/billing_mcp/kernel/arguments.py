@@ -8,6 +8,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, create_model
@@ -15,10 +16,14 @@ from pydantic_core import PydanticCustomError
 
 from billing_mcp.domain.errors import InvalidArgument
 from billing_mcp.domain.ids import uuid_of
+from billing_mcp.domain.money import format_micros, parse_micros
 from billing_mcp.kernel.likeness import either, meant
 
 _SHOWN_VALUE_CHARS = 60
 _INTEGER = re.compile("-?[0-9]{1,20}")
+_MAX_DIGITS = 20
+"""A Decimal of few digits can stand for more zeros than there is memory for."""
+_CENTS = re.compile("-?[0-9]{1,12}\\.[0-9]{1,2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,22 @@ def _day(value: object) -> object:
     raise PydanticCustomError("day", "no day")
 
 
+def _money(value: object) -> str:
+    """Exact decimal text. A float is taken as it is written, and only in whole cents: 0.1 + 0.2 is no amount."""
+    if isinstance(value, float):
+        text = repr(value) if _CENTS.fullmatch(repr(value)) else ""
+    elif isinstance(value, Decimal):
+        text = format(value, "f") if value.is_finite() and abs(value.adjusted()) < _MAX_DIGITS else ""
+    elif isinstance(value, str | int) and not isinstance(value, bool):
+        text = str(value)
+    else:
+        text = ""
+    try:
+        return format_micros(parse_micros(text))
+    except ValueError:
+        raise PydanticCustomError("money", "no amount") from None
+
+
 AccountId = Annotated[
     str,
     BeforeValidator(_uuid),
@@ -59,6 +80,29 @@ TransactionId = Annotated[
     Takes("the transaction_id of a list", ("item['transaction_id']",)),
     WithJsonSchema({"type": "string", "format": "uuid"}),
 ]
+PaymentMethodId = Annotated[
+    str,
+    BeforeValidator(_uuid),
+    Takes("the payment_method_id of billing.payment_methods.list", ("item['payment_method_id']",)),
+    WithJsonSchema({"type": "string", "format": "uuid"}),
+]
+TopUpId = Annotated[
+    str,
+    BeforeValidator(_uuid),
+    Takes("the topup_id of billing.topups.create", ("topup['topup_id']",)),
+    WithJsonSchema({"type": "string", "format": "uuid"}),
+]
+Amount = Annotated[
+    str | int | float | Decimal,
+    BeforeValidator(_money),
+    Takes("a decimal amount as text", ("'50.00'",)),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "pattern": r"^[0-9]{1,12}(\.[0-9]{1,6})?$"}, {"type": "number", "minimum": 0}]}
+    ),
+]
+Token = Annotated[
+    str, Field(pattern="^[A-Za-z0-9_-]{1,255}$"), Takes("a token that the payment provider gave", ("'tok_visa'",))
+]
 Day = Annotated[date, BeforeValidator(_day), Takes("an ISO date", ("'2030-01-31'",))]
 Month = Annotated[str, Field(pattern="^[1-9][0-9]{3}-(0[1-9]|1[0-2])$"), Takes("a month as YYYY-MM", ("'2030-01'",))]
 Page = Annotated[int, Field(ge=1, le=1_000_000), Takes("a whole number from 1 to 1000000", ("1",))]
@@ -68,6 +112,12 @@ Limit = Annotated[int, Field(ge=1, le=100), Takes("a whole number from 1 to 100"
 Cursor = Annotated[
     str, Field(pattern=r"^[0-9a-f-]{1,64}$"), Takes("the next_cursor of an answer", ("page['next_cursor']",))
 ]
+
+
+def micros_of(amount: Amount) -> int:
+    """The micros of an amount that was parsed."""
+    return parse_micros(str(amount))
+
 
 _ON_THE_WHOLE = {"preview": "preview", "dry_run": "preview", "idempotency_key": "idempotency_key"}
 """What is said of an execution as a whole is tried as an argument of a function."""
@@ -145,7 +195,7 @@ def from_text(annotation: Any, text: str) -> object:
     if origin is Annotated or origin in (Union, types.UnionType):
         return from_text(parts[0], text)
     if origin is list:
-        return [from_text(parts[0], part.strip()) for part in text.split(",")]
+        return [from_text(parts[0], part.strip()) for part in text.split(",")] if text.strip() else []
     if annotation is int and _INTEGER.fullmatch(text):
         return int(text)
     if annotation is bool and text.lower() in ("true", "false"):
@@ -158,6 +208,8 @@ def from_json(annotation: Any, value: object) -> object:
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Annotated or origin in (Union, types.UnionType):
         return from_json(parts[0], value)
+    if origin is list and isinstance(value, list):
+        return [from_json(parts[0], each) for each in value]
     return int(value) if annotation is int and isinstance(value, float) and value.is_integer() else value
 
 
@@ -173,7 +225,7 @@ def _takes(annotation: Any) -> Takes:
         return Takes("True or False", ("True", "False"))
     if origin is list:
         each = _takes(parts[0])
-        return Takes(f"a list of {each.words}", (f"[{each.written[0]}]",))
+        return Takes(f"a list, each item {each.words}", (f"[{each.written[0]}]",))
     told = [part for part in parts if isinstance(part, Takes)]
     return told[0] if told else Takes("of another type", ("...",))
 

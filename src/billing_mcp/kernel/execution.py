@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
 from billing_mcp.catalog.loader import Catalog
 from billing_mcp.domain.clock import Clock
-from billing_mcp.domain.errors import BillingError, Conflict, Internal, InvalidArgument, LimitExceeded, Unavailable
+from billing_mcp.domain.errors import BillingError, Conflict, Internal, LimitExceeded, Unavailable
+from billing_mcp.domain.events import EXECUTION_COMPLETED, Event, Json
 from billing_mcp.domain.ids import new_id
 from billing_mcp.domain.instructions import check_key
+from billing_mcp.domain.no_card_numbers import refuse_card_numbers
 from billing_mcp.kernel.answer import Answer, AnswerError, Effects, summarize_calls
 from billing_mcp.kernel.context import Context
 from billing_mcp.kernel.effects import effects_of
+from billing_mcp.kernel.hiding import recorded_script, without_card_numbers
+from billing_mcp.kernel.idempotency import key_in_use, stored_answer
 from billing_mcp.kernel.invoke import Invoker, JournalEntry, WriteNeededError
 from billing_mcp.kernel.journal import Journal
 from billing_mcp.kernel.limits import Limits
 from billing_mcp.kernel.principal import Principal
+from billing_mcp.kernel.programs import ProgramResult, Request
 from billing_mcp.kernel.registry import Registry
 from billing_mcp.store.engine import TransactionAbortedError, uninterrupted
 from billing_mcp.store.executions import ExecutionRecord
@@ -36,56 +41,8 @@ MAX_ATTEMPTS = 10
 _LOOKS_AFTER_S = (0.1, 0.4, 1.5)
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramResult:
-    """How a program ended: with a value, or with an error and where it arose."""
-
-    value: Any = None
-    output: str = ""
-    error: BillingError | None = None
-    line: int | None = None
-    source: str | None = None
-
-
-class Host(Protocol):
-    """What a running program may ask of the kernel."""
-
-    execution_id: str
-    now: datetime
-    registry: Registry
-    limits: Limits
-
-    @property
-    def writable(self) -> bool:
-        """Whether this run is in a write transaction."""
-
-    @property
-    def wrote(self) -> bool:
-        """Whether the program has changed something: from then on it holds a lock."""
-
-    async def call(self, name: str, arguments: dict[str, Any], *, line: int | None = None) -> Any:
-        """Call a billing function. Raises BillingError; what else it raises ends the program."""
-
-
-class Program(Protocol):
-    """Something that can be run from its start again and again, always to the same end."""
-
-    @property
-    def source(self) -> str:
-        """Its text, as it is stored, and as an idempotency key is bound to it."""
-
-    async def run(self, host: Host) -> ProgramResult:
-        """Run it once. A LimitExceeded that it raises ends the execution."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A program to execute, for whom, and how."""
-
-    program: Program
-    principal: Principal
-    preview: bool = False
-    idempotency_key: str = ""
+AfterCommit = Callable[[Sequence[Event]], Awaitable[list[dict[str, Any]]]]
+"""Does at once what an execution has made due, and returns what has come of it within a few seconds."""
 
 
 @dataclass(slots=True)
@@ -99,6 +56,7 @@ class _Run:
     in_program: bool = False
     abandoned: bool = False
     journal: Sequence[JournalEntry] = ()
+    events: Sequence[Event] = ()
 
     def abandon(self, task: asyncio.Task[Answer]) -> None:
         """Nobody waits any more: end the program, but never a statement or a commit half-way."""
@@ -119,6 +77,8 @@ class _Run:
         return self.request.program.source
 
     def record(self, answer: Answer) -> ExecutionRecord:
+        answer_json = answer.to_json()
+        script = recorded_script(self.source, answer_json, self.journal)
         return ExecutionRecord(
             principal_id=self.principal_id,
             execution_id=self.execution_id,
@@ -126,8 +86,8 @@ class _Run:
             duration_us=int((time.perf_counter() - self.started_s) * 1_000_000),
             status=answer.status,
             changed=bool(answer.changed),
-            script=self.source.replace("\0", "\N{REPLACEMENT CHARACTER}"),  # PostgreSQL stores no NUL
-            answer_json=answer.to_json(),
+            script=script.replace("\0", "\N{REPLACEMENT CHARACTER}"),  # PostgreSQL stores no NUL
+            answer_json=answer_json,
         )
 
 
@@ -150,6 +110,11 @@ class _Session:
     @property
     def wrote(self) -> bool:
         return self._invoker.wrote
+
+    @property
+    def changed(self) -> list[str]:
+        """The accounts that the program has changed, in order."""
+        return list(self._invoker.changed)
 
     @property
     def journal(self) -> list[JournalEntry]:
@@ -198,9 +163,11 @@ class Executor:
         clock: Clock,
         limits: Limits,
         observer: Observer = NOBODY,
+        after_commit: AfterCommit | None = None,
     ) -> None:
         self.registry = registry
         self.catalog = catalog
+        self._after_commit = after_commit
         self.limits = limits
         self._store = store
         self._clock = clock
@@ -290,7 +257,19 @@ class Executor:
             answer = _failed(run, Internal(message, hint="Nothing was changed; try again."))
         if not answer.changed and not answer.replayed:
             await self._journal.add(run.record(answer), wait=answer.status != "completed")
+        elif run.events and self._after_commit is not None:
+            await self._follow_up(run, answer, self._after_commit)
         return answer
+
+    async def _follow_up(self, run: _Run, answer: Answer, after_commit: AfterCommit) -> None:
+        """Add what comes of it soon. It is done already: nothing that goes wrong here can change that."""
+        try:
+            answer.followups = await after_commit(run.events)
+            if answer.followups:
+                async with self._store.write(self._clock()) as tx:
+                    await tx.executions.add_news(run.principal_id, run.execution_id, answer.to_json())
+        except Exception:
+            log.exception("no_followups", execution_id=run.execution_id)
 
     async def _settled(self, run: _Run) -> Answer | None:
         """What became of a commit whose answer was lost. The database may be away for a moment.
@@ -310,16 +289,17 @@ class Executor:
         return None
 
     async def _alone_under_its_key(self, run: _Run) -> Answer:
+        refuse_card_numbers(run.request.idempotency_key, field="idempotency_key")
         if not run.key:
             return await self._run(run)
         check_key(run.key)
         claim = (run.principal_id, run.key)
         if claim in self._keys_in_use:
-            raise _key_in_use(run.key)
+            raise key_in_use(run.key)
         self._keys_in_use.add(claim)
         try:
             async with self._store.read(run.now) as tx:
-                stored = await _stored_answer(tx, run)
+                stored = await stored_answer(tx, run.principal_id, run.key, run.source)
             return stored or await self._run(run)
         finally:
             self._keys_in_use.discard(claim)
@@ -343,8 +323,8 @@ class Executor:
         async with self._store.write(run.now) as tx:
             if run.key:
                 if not await tx.executions.claim(run.principal_id, run.key):
-                    raise _key_in_use(run.key)
-                stored = await _stored_answer(tx, run)
+                    raise key_in_use(run.key)
+                stored = await stored_answer(tx, run.principal_id, run.key, run.source)
                 if stored is not None:
                     tx.rollback_only = True
                     return stored
@@ -353,16 +333,34 @@ class Executor:
             if not answer.changed:
                 tx.rollback_only = True
                 return answer
+            await _tell(tx, run, session, answer)
             await tx.executions.add([run.record(answer)])
             if run.key:
                 await tx.executions.keep(run.principal_id, run.key, run.source, run.execution_id, run.now)
+        run.events = tx.changes.events
         return answer
+
+
+async def _tell(tx: Transaction, run: _Run, session: _Session, answer: Answer) -> None:
+    """Tell each account that was changed of its own part, where anybody listens: others have the record."""
+    listening = await tx.webhooks.listening(session.changed)
+    functions = sorted({entry.function for entry in session.journal if entry.error is None})
+    for account_id in session.changed:
+        if account_id in listening:
+            own = [each for each in answer.effects.wallets if each.account_id == account_id]
+            payload: dict[str, Json] = {
+                "execution_id": run.execution_id,
+                "principal_id": run.principal_id,
+                "functions": functions,
+                "wallets": [each.model_dump(exclude={"account_id"}) for each in own],
+            }
+            await tx.outbox.add(Event(account_id, EXECUTION_COMPLETED, payload))
 
 
 def _answer(run: _Run, result: ProgramResult, session: _Session, tx: Transaction) -> Answer:
     if result.error is not None:
         return _failed(run, result.error, result, session.journal)
-    return Answer(
+    answer = Answer(
         status="previewed" if run.request.preview else "completed",
         changed=session.wrote and not run.request.preview,
         execution_id=run.execution_id,
@@ -371,13 +369,14 @@ def _answer(run: _Run, result: ProgramResult, session: _Session, tx: Transaction
         effects=Effects.model_validate(effects_of(tx.changes.changes)),
         calls=summarize_calls(session.journal),
     )
+    return without_card_numbers(answer)
 
 
 def _failed(
     run: _Run, error: BillingError, result: ProgramResult | None = None, journal: Sequence[JournalEntry] = ()
 ) -> Answer:
     where = result or ProgramResult()
-    return Answer(
+    answer = Answer(
         status="failed",
         changed=False,
         execution_id=run.execution_id,
@@ -385,29 +384,8 @@ def _failed(
         calls=summarize_calls(journal),
         error=AnswerError.of(error, line=where.line, source=where.source),
     )
-
-
-async def _stored_answer(tx: Transaction, run: _Run) -> Answer | None:
-    stored = await tx.executions.answered(run.principal_id, run.key, run.source)
-    if stored is None:
-        return None
-    if not stored.same_script:
-        raise InvalidArgument(
-            "this idempotency_key belongs to another script",
-            code="idempotency_key_reused",
-            field="idempotency_key",
-            hint="Send the same script again, or use a new key for a new one.",
-        )
-    return Answer.stored(stored.answer_json)
+    return without_card_numbers(answer)
 
 
 def _busy() -> Conflict:
     return Conflict("the accounts are busy with other changes", code="database_busy", hint="Try the same again.")
-
-
-def _key_in_use(key: str) -> Conflict:
-    return Conflict(
-        f"an execution with idempotency_key {key[:40]!r} is still running",
-        code="idempotency_key_in_use",
-        hint="Wait a second and send the same again: you will get its answer.",
-    )

@@ -44,7 +44,7 @@ class Invoker:
         self._rules = rules
         self._locked: set[str] = set()
         self.journal: list[JournalEntry] = []
-        self.wrote = False
+        self.changed: dict[str, None] = {}
 
     async def invoke(self, name: str, arguments: Mapping[str, Any], *, line: int | None = None) -> Any:
         """The function's result. A call that raises has changed nothing.
@@ -79,8 +79,13 @@ class Invoker:
         await self._touch(parsed)
         async with self._ctx.tx.savepoint():
             result = await operation.handler(self._ctx, **parsed)
-        self.wrote = True
+        self.changed[str(parsed.get("account_id", ""))] = None
         return result
+
+    @property
+    def wrote(self) -> bool:
+        """Whether a call has changed anything; `changed` says of which accounts, in order."""
+        return bool(self.changed)
 
     async def _touch(self, arguments: Mapping[str, Any]) -> None:
         """In a write transaction, an account is locked at first touch: what is read stays true."""

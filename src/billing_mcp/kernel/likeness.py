@@ -11,19 +11,19 @@ _TYPO = 0.8
 
 
 def meant(name: str, known: Iterable[str]) -> list[str]:
-    """The known names that are spelt much like it, else those that share most words with it.
+    """The known names that are spelt much like it, or else share most words with it; first those that have them all.
 
     The words decide, and what is equally likely is all told: a name that only looks alike may be
     that of a function which changes something.
     """
     name = name[:100]
     folded = {_folded(each): each for each in known}
-    spelt_alike = difflib.get_close_matches(_folded(name), folded, n=1, cutoff=_TYPO)
-    if spelt_alike:
-        return [folded[spelt_alike[0]]]
     words = _words(name)
     shared = {each: len(words & _words(each)) for each in folded.values()}
     most = max(shared.values(), default=0)
+    spelt_alike = difflib.get_close_matches(_folded(name), folded, n=1, cutoff=_TYPO)
+    if spelt_alike and (most < len(words) or shared[folded[spelt_alike[0]]] == most):
+        return [folded[spelt_alike[0]]]
     return [each for each, count in shared.items() if count == most] if most else []
 
 

@@ -1,7 +1,7 @@
 """Owns the rules of a principal, checked at each call whatever the script says.
 
 A rule looks at the call and raises, or lets it pass. The order is part of the contract: what
-a principal may not know of does not exist for it, before anything else is said.
+a principal may not know of does not exist for it, before anything else is said of it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from billing_mcp.domain.errors import NotFound, PermissionDenied, Unauthenticated
+from billing_mcp.domain.no_card_numbers import refuse_card_numbers
 from billing_mcp.kernel.context import Context
 from billing_mcp.kernel.registry import Operation
 
@@ -24,6 +25,11 @@ class Call:
 
 
 Rule = Callable[[Context, Call], None]
+
+
+def no_card_number(_ctx: Context, call: Call) -> None:
+    """No argument holds a card number. Any other rule might name what was given."""
+    refuse_card_numbers(call.arguments)
 
 
 def key_is_live(ctx: Context, _call: Call) -> None:
@@ -56,4 +62,4 @@ def read_only_reads(ctx: Context, call: Call) -> None:
         raise PermissionDenied(f"{call.operation.name} may write, and this key is read-only", code="read_only")
 
 
-RULES: tuple[Rule, ...] = (key_is_live, account_is_granted, permission_is_granted, read_only_reads)
+RULES: tuple[Rule, ...] = (no_card_number, key_is_live, account_is_granted, permission_is_granted, read_only_reads)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from pydantic_monty import MontyCrashedError, MontyError, MontyRuntimeError, MontySyntaxError
 
+from billing_mcp.domain.card_numbers import redacted
 from billing_mcp.domain.errors import (
     BillingError,
     InvalidArgument,
@@ -77,4 +78,5 @@ def _too_long(limits: SandboxLimits) -> LimitExceeded:
 
 
 def _short(text: str) -> str:
+    text = redacted(text)  # a piece of a card number would not be known for one
     return text if len(text) <= _MESSAGE_CHARS else f"{text[:_MESSAGE_CHARS]}… ({len(text)} characters)"

@@ -12,8 +12,8 @@ from typing import Any
 from pydantic_monty import AsyncMonty, AsyncMontySession, ExternalModule
 
 from billing_mcp.domain.errors import Conflict, Unavailable
-from billing_mcp.kernel.execution import Host
 from billing_mcp.kernel.limits import JailMode, SandboxLimits
+from billing_mcp.kernel.programs import Host
 from billing_mcp.kernel.registry import NAMESPACE, Registry
 from billing_mcp.sandbox.jail import Jail, JailReport, build
 from billing_mcp.sandbox.stubs import namespace_stub, root_stub

@@ -22,7 +22,7 @@ from pydantic_monty import (
 )
 
 from billing_mcp.domain.errors import BillingError, InvalidArgument, LimitExceeded, ScriptFailed
-from billing_mcp.kernel.execution import Host, ProgramResult
+from billing_mcp.kernel.programs import Host, ProgramResult
 from billing_mcp.kernel.registry import NAMESPACE
 from billing_mcp.sandbox.failure import exception_type, explain, line_of
 from billing_mcp.sandbox.hints import add_hint

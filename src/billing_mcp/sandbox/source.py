@@ -7,7 +7,9 @@ import textwrap
 import warnings
 from dataclasses import dataclass
 
+from billing_mcp.domain.card_numbers import find
 from billing_mcp.domain.errors import BillingError, InvalidArgument, ScriptFailed
+from billing_mcp.domain.no_card_numbers import card_number
 from billing_mcp.kernel.invoke import unknown_function
 from billing_mcp.kernel.registry import NAMESPACE, Operation, Registry
 from billing_mcp.sandbox.edits import Edits
@@ -44,6 +46,7 @@ def prepare(source: str, registry: Registry, *, max_bytes: int) -> Script:
     """The script, ready to run. Raises RejectedError for what cannot work."""
     text = normalized(source)
     _check_size(text, max_bytes)
+    _check_card_numbers(text)
     tree = parse(text)
     names = Names(tree)
     _check_imports(names)
@@ -100,6 +103,13 @@ def _check_size(text: str, max_bytes: int) -> None:
     if size > max_bytes:
         error = InvalidArgument(f"the script has {size} bytes, at most {max_bytes} are taken", code="script_too_long")
         raise RejectedError(error, None)
+
+
+def _check_card_numbers(text: str) -> None:
+    """Before anything else looks at it, be it in a comment: errors show what they are about."""
+    found = find(text)
+    if found:
+        raise RejectedError(card_number("code"), text.count("\n", 0, found[0].start) + 1)
 
 
 def _check_imports(names: Names) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import textwrap
-from typing import NotRequired, get_origin, get_type_hints
+from typing import Any, NotRequired, get_origin, get_type_hints
 
 from billing_mcp.kernel.invoke import unknown_function
+from billing_mcp.kernel.principal import Permission
 from billing_mcp.kernel.registry import NAMESPACE, Operation, Registry, Resource
-from billing_mcp.sandbox.typing_text import doc_of, short_signature, signature, type_text, typed_dicts
+from billing_mcp.sandbox.typing_text import doc_of, item_of, short_signature, signature, type_text, typed_dicts
 
 _IMPORTS = """from datetime import date
 from decimal import Decimal
 from typing import List, Literal, NotRequired, TypedDict"""
+_HEADINGS = {Permission.VIEW: "Read", Permission.MANAGE: "Change"}
 HELP_DOC = "All functions, a line each; with the name of one, that one whole."
 
 
@@ -41,14 +43,28 @@ def all_stubs(registry: Registry) -> str:
 
 
 def signature_lines(registry: Registry) -> str:
-    """Every function in one line. A result that is told already is told by the name of that function."""
-    told: dict[str, str] = {}
+    """Every function in one line, under the permission that it needs.
+
+    A result that is told already, whole or as what a list has, is told by the name of the function that told it.
+    """
+    told: dict[Any, str] = {}
     lines: list[str] = []
-    for operation in registry.values():
-        call, _, result = short_signature(operation).partition(" -> ")
-        first = told.setdefault(result, operation.name)
-        lines.append(f"{call} -> {result if first == operation.name else f'as {first}'}")
+    for permission, heading in _HEADINGS.items():
+        functions = [o for o in registry.values() if o.permission is permission]
+        lines += [f"{heading} ({permission.value}):"] if functions else []
+        for operation in functions:
+            lines.append(_line(operation, told.get(operation.returns)))
+            told.setdefault(operation.returns, operation.name)
+            told.setdefault(item_of(operation.returns), f"{operation.name} items")
     return "\n".join(lines)
+
+
+def _line(operation: Operation, told: str | None) -> str:
+    line = short_signature(operation)
+    if told is None:
+        return line
+    namespace = f"{operation.name.rpartition('.')[0]}."
+    return f"{line.partition(' -> ')[0]} -> as {told.removeprefix(namespace)}"
 
 
 def help_text(registry: Registry, name: str | None, accounts: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import types
+from collections.abc import Set
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints
@@ -11,6 +12,11 @@ from typing import Annotated, Any, Literal, NotRequired, Union, get_args, get_or
 from typing_extensions import is_typeddict
 
 from billing_mcp.kernel.registry import Operation, Parameter
+
+NAMES_OF_A_RESULT = 6
+NAMES_OF_AN_ITEM = 3
+NAMES_IN_ALL = 8
+"""How many names a line tells of a result, at least of the records in its lists, and of both where it has some."""
 
 
 def type_text(annotation: Any) -> str:
@@ -28,7 +34,7 @@ def type_text(annotation: Any) -> str:
         return "None"
     if annotation is date:
         return "date | str"
-    if annotation in (str, int, bool, Decimal) or is_typeddict(annotation):
+    if annotation in (str, int, float, bool, Decimal) or is_typeddict(annotation):
         return str(annotation.__name__)
     raise TypeError(f"a billing function cannot take or return {annotation!r}")
 
@@ -46,6 +52,12 @@ def typed_dicts(annotation: Any) -> list[type]:
     return list(dict.fromkeys(found))
 
 
+def item_of(annotation: Any) -> Any:
+    """The type of the `items` of a list's result, or None."""
+    items = get_type_hints(annotation).get("items") if is_typeddict(annotation) else None
+    return get_args(items)[0] if get_origin(items) is list else None
+
+
 def signature(operation: Operation, *, prefix: str) -> str:
     """The signature as a stub writes it: `prefix(*, account_id: str) -> CurrentPlan`."""
     parameters = ", ".join(["*", *(_parameter(p) for p in operation.parameters)])
@@ -53,9 +65,14 @@ def signature(operation: Operation, *, prefix: str) -> str:
 
 
 def short_signature(operation: Operation) -> str:
-    """The signature in one line for people in a hurry, with the names of the result's fields and of its records'."""
-    parameters = ", ".join(_short_parameter(p) for p in operation.parameters)
-    return f"{operation.name}({parameters}) -> {_shape(operation.returns, levels=2)}"
+    """The call in one line for people in a hurry, without the account, and the first names of its result.
+
+    What repeats an argument that has a default is left out, as a page's number. Dots stand for fields without a name.
+    """
+    others = [p for p in operation.parameters if p.name != operation.resource_id_field]
+    repeated = {p.name for p in others if not p.required}
+    arguments = ", ".join(_short_parameter(p) for p in others)
+    return f"{operation.name}({arguments}) -> {_shape(operation.returns, known=repeated)}"
 
 
 def _parameter(parameter: Parameter) -> str:
@@ -65,27 +82,29 @@ def _parameter(parameter: Parameter) -> str:
 
 def _short_parameter(parameter: Parameter) -> str:
     if not parameter.required:
-        return f"{parameter.name}={parameter.default!r}"
+        return f"{parameter.name}?" if parameter.default is None else f"{parameter.name}={parameter.default!r}"
     values = get_args(parameter.annotation) if get_origin(parameter.annotation) is Literal else ()
     return f"{parameter.name}: {'|'.join(repr(v) for v in values)}" if values else parameter.name
 
 
-def _shape(annotation: Any, *, levels: int) -> str:
-    """The fields of a record, and of the records in its lists; what lies deeper is dots."""
+def _shape(
+    annotation: Any, *, known: Set[str] = frozenset(), room: int = NAMES_OF_A_RESULT, nested: bool = False
+) -> str:
+    """A record by its first names that are not known already; those of records in its lists take the room it leaves."""
     if get_origin(annotation) is list:
-        return f"[{_shape(get_args(annotation)[0], levels=levels)}]"
+        return f"[{_shape(get_args(annotation)[0], known=known, room=room, nested=nested)}]"
     if not is_typeddict(annotation):
         return type_text(annotation)
-    if not levels:
-        return "..."
-    fields = (_field(name, hint, levels=levels - 1) for name, hint in get_type_hints(annotation).items())
-    return "{" + ", ".join(fields) + "}"
+    hints = get_type_hints(annotation)
+    named = [name for name in hints if name not in known][:room]
+    left = 0 if nested else max(NAMES_OF_AN_ITEM, NAMES_IN_ALL - len(named))
+    fields = [_field(name, hints[name], known=hints.keys(), room=left) for name in named]
+    return "{" + ",".join(fields if len(named) == len(hints) else [*fields, "..."]) + "}"
 
 
-def _field(name: str, annotation: Any, *, levels: int) -> str:
-    if get_origin(annotation) is list and is_typeddict(get_args(annotation)[0]):
-        return f"{name}: {_shape(annotation, levels=levels)}"
-    return f"{name}: {{...}}" if is_typeddict(annotation) else name
+def _field(name: str, annotation: Any, *, known: Set[str], room: int) -> str:
+    records = get_origin(annotation) is list and is_typeddict(get_args(annotation)[0])
+    return f"{name}:{_shape(annotation, known=known, room=room, nested=True)}" if records and room else name
 
 
 def doc_of(typed_dict: type) -> str:
