@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from httpx2 import ASGITransport, AsyncClient
 
 from billing_mcp.app import App
 from billing_mcp.demo.history import STORIES, seed_demo
+from billing_mcp.domain.events import INVOICE_ISSUED, Event
+from billing_mcp.domain.ids import derived_id
 from billing_mcp.faces.health import Health
 from billing_mcp.faces.http import build_http_app
 from billing_mcp.faces.metrics import Metrics
@@ -23,27 +25,45 @@ from billing_mcp.operations import REGISTRY
 from billing_mcp.operations.platform import make_agent_key, make_platform_key
 from billing_mcp.settings import Settings
 from tests.faces.platform import whole
+from tests.webhooks.receiver import receiving
 
 ACCOUNT = STORIES[0].account_id
+NOW = datetime(2026, 3, 12, 10, tzinfo=UTC)
+TOPUP_ID = derived_id(datetime(2026, 3, 1, 9, 30, tzinfo=UTC), ACCOUNT, "topup", 0)
+METHOD_ID = derived_id(datetime(2025, 9, 1, 9, 30, tzinfo=UTC), ACCOUNT, "payment_method", 0)
+OTHER_METHOD_ID = derived_id(NOW, ACCOUNT, "payment_method", 1)
+"""Those of its last top-up, of its card, and of the one that is added here."""
+PAYMENT_ID = "pay_019ca8bb-b5c0-7d1f-a3a5-1e5801ad031f"
 SCRIPT = (
     f"wallet = billing.wallet_balance.get(account_id={ACCOUNT!r})\n"
     f"change = billing.plan.change(account_id={ACCOUNT!r}, plan_id='smtp_per_proxy')\n"
     "{'net_balance': wallet['net_balance'], 'from': change['previous_plan_id']}"
 )
 EXECUTION_ID = "019ce17d-2100-7ac7-838b-431884db82ec"
-BODIES: dict[str, dict[str, Any]] = {
+BODIES: dict[str, dict[str, Any] | None] = {
     "billing.messages.quote": {"channel": "sms", "market": "DE", "text": "Your parcel arrives today at 14:00."},
     "billing.plan.change": {"plan_id": "smtp_per_proxy", "effective_date": "2026-04-01"},
     "billing.plan.cancel": {"cancel_at_period_end": True},
     "billing.plan.resume": {},
+    "billing.payment_methods.add": {"token": "tok_mastercard"},
+    "billing.topups.create": {"amount": "50.00"},
+    "billing.payment_methods.list": None,
+    "billing.auto_reload.set": {"enabled": True, "threshold": "50.00", "target": "250.00", "monthly_cap": "500.00"},
+    "billing.auto_reload.get": None,
+    "billing.alerts.set": {"amounts": ["100.00", "25.00"], "percent_of_last_topup": [20], "runway_days": [7]},
+    "billing.alerts.get": None,
 }
-"""What is sent to the functions that take a body, in the order in which it is sent."""
+"""What is sent to the functions that take a body, in the order in which it is sent, and to those that show it."""
 NEW_ACCOUNT = "0190c0de-0000-7000-8000-0000000000a1"
 HOLD_ID = "019ce17d-2100-7ec3-8d52-020000000002"
 """That of the account's second transaction."""
 MESSAGE_ID, LEASE = "019ce17d-2100-7c21-8d52-0200000000b1", "0f8e4c5b7a1d4e2f9c3b6a5d8e7f0a1b"
 OTHER_MESSAGE_IDS = [f"019ce17d-2100-7c21-8d52-0200000000b{number}" for number in (2, 3, 4)]
 CAMPAIGN_ID = "019ce17d-2100-7c21-8d52-0200000000c1"
+HOOKS = "https://hooks.example.com/billing"
+ENDPOINT_ID, DELIVERY_ID = "019ce17d-2100-7c21-8d52-0200000000e1", "019ce17d-2100-7c21-8d52-0200000000e2"
+EVENT_ID, TEST_ID = "019ce17d-2100-7c21-8d52-0200000000e3", "019ce17d-2100-7c21-8d52-0200000000e4"
+SECRET, NEW_SECRET = "whsec_the-secret-is-shown-once", "whsec_the-new-secret-is-shown-once"
 KEY, PREFIX = "bmcp_3f9a1c02_the-secret-is-shown-once", "3f9a1c02"
 """They stand for what is drawn anew each time."""
 SMS: dict[str, Any] = {
@@ -54,6 +74,7 @@ SMS: dict[str, Any] = {
     "sender": "Northwind",
 }
 HOLD = {"amount": "0.0065", "reference": "msg_01h455vb4pex5vsknk084sn02q"}
+WEBHOOKS = f"/v1/accounts/{NEW_ACCOUNT}"
 PLATFORM: dict[str, tuple[str, str, dict[str, Any] | None]] = {
     "create_account": ("POST", "/accounts", {"account_id": NEW_ACCOUNT, "name": "Northwind Mail"}),
     "list_accounts": ("GET", "/accounts?limit=2", None),
@@ -63,6 +84,7 @@ PLATFORM: dict[str, tuple[str, str, dict[str, Any] | None]] = {
         {"amount": "10.00", "reason": "Goodwill for the outage of 1 March"},
     ),
     "get_account": ("GET", f"/accounts/{NEW_ACCOUNT}", None),
+    "set_tax": ("PUT", f"/accounts/{NEW_ACCOUNT}/tax", {"vat_id": "FR61954506077"}),
     "count_component": ("PUT", f"/accounts/{NEW_ACCOUNT}/components/mailbox", {"quantity": 12}),
     "list_components": ("GET", f"/accounts/{NEW_ACCOUNT}/components", None),
     "place_hold": ("POST", f"/accounts/{NEW_ACCOUNT}/holds", HOLD),
@@ -129,6 +151,26 @@ PLATFORM: dict[str, tuple[str, str, dict[str, Any] | None]] = {
             "occurred_at": "2026-03-12T09:59:00Z",
         },
     ),
+    "create_webhook_endpoint": (
+        "POST",
+        f"{WEBHOOKS}/webhook-endpoints",
+        {"url": HOOKS, "events": ["billing.invoice.issued", "billing.balance_low"]},
+    ),
+    "list_webhook_endpoints": ("GET", f"{WEBHOOKS}/webhook-endpoints", None),
+    "get_webhook_endpoint": ("GET", f"{WEBHOOKS}/webhook-endpoints/{ENDPOINT_ID}", None),
+    "test_webhook_endpoint": ("POST", f"{WEBHOOKS}/webhook-endpoints/{ENDPOINT_ID}/test", None),
+    "list_webhook_deliveries": ("GET", f"{WEBHOOKS}/webhook-deliveries", None),
+    "get_webhook_delivery": ("GET", f"{WEBHOOKS}/webhook-deliveries/{DELIVERY_ID}", None),
+    "replay_webhook_delivery": ("POST", f"{WEBHOOKS}/webhook-deliveries/{DELIVERY_ID}/replay", None),
+    "rotate_webhook_secret": ("POST", f"{WEBHOOKS}/webhook-endpoints/{ENDPOINT_ID}/rotate-secret", None),
+    "change_webhook_endpoint": ("PATCH", f"{WEBHOOKS}/webhook-endpoints/{ENDPOINT_ID}", {"enabled": False}),
+    "remove_webhook_endpoint": ("DELETE", f"{WEBHOOKS}/webhook-endpoints/{ENDPOINT_ID}", None),
+    "list_topups": ("GET", f"/v1/accounts/{ACCOUNT}/topups?status=succeeded&limit=2", None),
+    "get_topup": ("GET", f"/v1/accounts/{ACCOUNT}/topups/{TOPUP_ID}", None),
+    "refund_topup": ("POST", f"/v1/accounts/{ACCOUNT}/topups/{TOPUP_ID}/refund", {"amount": "11.90"}),
+    "list_payment_methods": ("GET", f"/v1/accounts/{ACCOUNT}/payment-methods", None),
+    "choose_payment_method": ("POST", f"/v1/accounts/{ACCOUNT}/payment-methods/{METHOD_ID}/default", None),
+    "remove_payment_method": ("DELETE", f"/v1/accounts/{ACCOUNT}/payment-methods/{OTHER_METHOD_ID}", None),
     "create_key": (
         "POST",
         "/keys",
@@ -143,8 +185,13 @@ PLATFORM: dict[str, tuple[str, str, dict[str, Any] | None]] = {
 async def recorded(now: str) -> str:
     """The examples, as they are kept in a file."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(database=str(Path(folder) / "billing.db"), now=datetime.fromisoformat(now), workers=1)
-        async with App.open(settings) as app:
+        settings = Settings(
+            database=str(Path(folder) / "billing.db"),
+            now=datetime.fromisoformat(now),
+            workers=1,
+            webhooks_to_loopback=True,
+        )
+        async with App.open(settings) as app, receiving() as receiver:
             await seed_demo(app.store, app.clock(), messages=1000)
             async with app.store.write(app.clock()) as tx:
                 key, _ = await make_agent_key(tx, "examples", account_ids=[ACCOUNT], permissions=list(Permission))
@@ -152,7 +199,7 @@ async def recorded(now: str) -> str:
             async with _client(app, key) as client:
                 found = await _record(client)
             async with _client(app, platform_key) as client:
-                found |= await _record_platform(client)
+                found |= await _record_platform(client, app, {receiver.url: HOOKS})
     return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -185,25 +232,35 @@ async def _record(client: AsyncClient) -> dict[str, Any]:
     public = {place.operation.name: place for place in places(REGISTRY) if not place.own}
     listed = await _ask(client, "GET", public["billing.transactions.list"].path.format(account_id=ACCOUNT), None)
     charge = next(item["transaction_id"] for item in listed["items"] if item["type"] == "charge")
+    drawn: dict[str, str] = {}
     for name in [name for name in public if name not in BODIES] + list(BODIES):
         place = public[name]
-        path = place.path.format(account_id=ACCOUNT, transaction_id=charge)
+        path = place.path.format(account_id=ACCOUNT, transaction_id=charge, topup_id=TOPUP_ID)
         body = BODIES.get(name)
         answered = await _ask(client, place.method, f"{path}?limit=2" if "limit" in place.parameters else path, body)
         if isinstance(items := answered.get("items"), list):
             del items[2:]
+        drawn |= _drawn(name, answered)
+        answered = _exchanged(answered, drawn)
         found[name] = {"request": body, "response": answered} if body is not None else {"response": answered}
     assert set(found) == {"execute", "get_execution", *REGISTRY}
     return found
 
 
-async def _record_platform(client: AsyncClient) -> dict[str, Any]:
+async def _record_platform(client: AsyncClient, app: App, drawn: dict[str, str]) -> dict[str, Any]:
+    """What is recorded of the platform's routes; `drawn` is what others stand for from the start."""
     found: dict[str, Any] = {}
-    drawn: dict[str, str] = {}
     for name, (method, path, body) in PLATFORM.items():
         asked = _exchanged((path, body), {example: real for real, example in drawn.items()})
         answered = await _ask(client, method, whole(asked[0]), asked[1])
+        if name == "list_topups":
+            del answered["items"][1:]  # the one that is made here; the others have an id at the provider that is drawn
         drawn |= _drawn(name, answered)
+        if name == "test_webhook_endpoint":
+            answered["milliseconds"] = 84
+            await _tell(app)
+        elif name == "get_webhook_delivery":
+            answered["log"][0]["milliseconds"] = 84
         if name == "list_keys":  # those of the same moment are in no order
             answered["items"] = [item for item in answered["items"] if drawn.get(item["prefix"]) == PREFIX]
         elif name in ("list_messages", "take_messages"):
@@ -213,18 +270,35 @@ async def _record_platform(client: AsyncClient) -> dict[str, Any]:
     return found
 
 
+async def _tell(app: App) -> None:
+    """An event happens, and is told."""
+    payload = {"invoice_id": "019ce17d-2100-7c21-8d52-0200000000d1", "status": "paid", "amount": "32.50"}
+    async with app.store.write(app.clock()) as tx:
+        await tx.outbox.add(Event(NEW_ACCOUNT, INVOICE_ISSUED, payload, event_id=EVENT_ID))
+    await app.worker().run_once()
+
+
 def _drawn(name: str, answered: dict[str, Any]) -> dict[str, str]:
     """What was drawn for an answer, and what stands for it."""
-    if name == "create_key":
-        return {answered["key"]: KEY, answered["prefix"]: PREFIX}
-    if name == "send_message":
-        return {answered["message_id"]: MESSAGE_ID}
     if name == "send_batch":
         ids = [item["message"]["message_id"] for item in answered["items"]]
         return dict(zip(ids, OTHER_MESSAGE_IDS, strict=True))
-    if name == "take_messages":
-        return {answered["items"][0]["lease"]: LEASE}
-    return {}
+    told = answered | (answered["items"][0] if name in _DRAWN_IN_ITEMS else {})
+    return {told[field]: example for field, example in _DRAWN.get(name, {}).items()}
+
+
+_DRAWN = {
+    "get_topup": {"payment_id": PAYMENT_ID},
+    "list_topups": {"payment_id": PAYMENT_ID},
+    "create_key": {"key": KEY, "prefix": PREFIX},
+    "send_message": {"message_id": MESSAGE_ID},
+    "create_webhook_endpoint": {"endpoint_id": ENDPOINT_ID, "secret": SECRET},
+    "test_webhook_endpoint": {"message_id": TEST_ID},
+    "list_webhook_deliveries": {"delivery_id": DELIVERY_ID},
+    "rotate_webhook_secret": {"secret": NEW_SECRET},
+    "take_messages": {"lease": LEASE},
+}
+_DRAWN_IN_ITEMS = ("list_topups", "list_webhook_deliveries", "take_messages")
 
 
 def _exchanged(value: Any, by: Mapping[str, str]) -> Any:

@@ -9,7 +9,15 @@ import pytest
 from tests.store.books import charge, eur, topup
 from tests.world import World
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 NOBODY = "0190c0de-0000-7000-8000-0000000000ff"
+
+
+@pytest.fixture
+def world(lasting_world: World) -> World:
+    """One for all of these tests: each is about accounts of its own."""
+    return lasting_world
 
 
 def balance(account_id: str) -> str:

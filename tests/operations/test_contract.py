@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, NotRequired, get_args, get_origin, get_type_hints
 
 import pytest
+from typing_extensions import is_typeddict
 
 from billing_mcp.domain.errors import ERRORS
 from billing_mcp.domain.ledger import TransactionType
@@ -107,8 +109,22 @@ def test_every_function_names_its_account_first_and_has_a_route_of_its_own(opera
     assert operation.parameters[0].required
     assert all(not parameter.required or parameter.name != "page" for parameter in operation.parameters)
     asks_with_a_body = operation.writes or operation.name == "billing.messages.quote"
-    assert operation.route.startswith("POST " if asks_with_a_body else "GET ")
+    sets = operation.name.endswith(".set")
+    assert operation.route.startswith("PUT " if sets else "POST " if asks_with_a_body else "GET ")
     assert sum(other.route == operation.route for other in REGISTRY.values()) == 1
+
+
+@OPERATIONS
+def test_no_function_returns_a_float_which_is_no_amount(operation: Operation) -> None:
+    assert not [found for found in parts_of(operation.returns) if found is float]
+
+
+def parts_of(annotation: Any) -> Iterator[Any]:
+    """A type and all that it is made of."""
+    yield annotation
+    hints = get_type_hints(annotation).values() if is_typeddict(annotation) else get_args(annotation)
+    for part in hints:
+        yield from parts_of(part)
 
 
 @pytest.fixture
@@ -127,7 +143,13 @@ async def test_every_result_has_exactly_the_fields_of_its_type(
     world: World, lived_in: str, operation: Operation
 ) -> None:
     newest = f"billing.transactions.list(account_id={lived_in!r})['items'][0]['transaction_id']"
+    if "topups" in operation.name or "auto_reload" in operation.name:
+        await world.must(f"billing.payment_methods.add(account_id={lived_in!r}, token='tok_visa')")
+    topup = f"account_id={lived_in!r}, amount='50.00'"
     extra = {
+        "billing.auto_reload.set": ", enabled=True, threshold='5.00', amount='50.00'",
+        "billing.topups.create": ", amount='50.00'",
+        "billing.topups.get": f", topup_id=billing.topups.create({topup})['topup_id']",
         "billing.charges.explain": f", transaction_id={newest}",
         "billing.messages.quote": ", channel='sms', text='Hello'",
         "billing.plan.change": ", plan_id='smtp_per_mailbox'",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -11,10 +12,18 @@ from tests.operations.platform import Platform, talked_with
 from tests.store.books import eur
 from tests.world import World
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 NOBODY = "0190c0de-0000-7000-8000-0000000000ff"
 
 
 @pytest.fixture
+def world(lasting_world: World) -> World:
+    """One for all of these tests: each is about accounts of its own."""
+    return lasting_world
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def talked(world: World) -> Platform:
     return await talked_with(world)
 

@@ -12,6 +12,14 @@ from tests.operations.test_holds import NOBODY, placed
 from tests.store.books import eur
 from tests.world import World
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def world(lasting_world: World) -> World:
+    """One for all of these tests: each is about accounts of its own."""
+    return lasting_world
+
 
 def listing(account_id: str, **options: Any) -> str:
     more = "".join(f", {name}={value!r}" for name, value in options.items())

@@ -12,7 +12,15 @@ from tests.conftest import NOW
 from tests.store.books import charge, eur, topup
 from tests.world import World
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 NOBODY = "0190c0de-0000-7000-8000-0000000000ff"
+
+
+@pytest.fixture
+def world(lasting_world: World) -> World:
+    """One for all of these tests: each is about accounts of its own."""
+    return lasting_world
 
 
 def listing(account_id: str, **options: Any) -> str:

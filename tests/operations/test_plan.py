@@ -7,6 +7,14 @@ import pytest
 from billing_mcp.kernel.answer import Answer
 from tests.world import World
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def world(lasting_world: World) -> World:
+    """One for all of these tests: each is about accounts of its own."""
+    return lasting_world
+
 
 def code_of(answer: Answer) -> str | None:
     return answer.error.code if answer.error else None

@@ -15,6 +15,8 @@ from billing_mcp.operations.drafts import Draft
 from tests.operations.platform import AGENT, PHONE, Platform
 from tests.world import World
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 PHONES = ("+4915112345678", "+4915112345679", "+4915112345670")
 MARKETS = ("DE", "US", "FR", "AT", "JP", "*")
 TEXTS = st.text("abc^€中😀 ", max_size=400)
@@ -41,6 +43,12 @@ RCS = st.fixed_dictionaries(
 )
 AFTERWARDS = st.sampled_from(["waits", "delivered", "failed", "answered", "a day later"])
 STEPS = st.lists(st.tuples(st.one_of(SMS, EMAIL, RCS), AFTERWARDS), min_size=1, max_size=8)
+
+
+@pytest.fixture
+def world(lasting_world: World) -> World:
+    """One for all of these tests: each is about accounts of its own."""
+    return lasting_world
 
 
 def draft_of(asked: dict[str, Any]) -> Draft:

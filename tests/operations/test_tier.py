@@ -10,6 +10,14 @@ from billing_mcp.domain.errors import InvalidArgument, NotFound
 from tests.operations.platform import Platform
 from tests.world import World
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def world(lasting_world: World) -> World:
+    """One for all of these tests: each is about accounts of its own."""
+    return lasting_world
+
 
 async def tier(platform: Platform, channel: str) -> dict[str, Any]:
     """The answer for one channel."""

@@ -8,6 +8,7 @@ from itertools import combinations, permutations
 from typing import Any, get_args
 
 import pytest
+import pytest_asyncio
 
 from billing_mcp.domain.errors import InvalidArgument, NotFound
 from billing_mcp.domain.instructions import Instruction
@@ -17,12 +18,20 @@ from billing_mcp.operations.usage import Key
 from tests.operations.platform import PHONE, Platform
 from tests.world import World
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 KEYS = get_args(Key)
 COUNTED = ("accepted", "delivered", "failed", "quantity", "active_users")
 NOBODY = "0190c0de-0000-7000-8000-0000000000ff"
 
 
 @pytest.fixture
+def world(lasting_world: World) -> World:
+    """One for all of these tests: each is about accounts of its own."""
+    return lasting_world
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def busy(world: World) -> Platform:
     """An account with messages in every channel, on three days of two months."""
     world.clock.now = world.clock.now.replace(month=2, day=27)

@@ -83,6 +83,12 @@ class Explanation(TypedDict):
     the one that its hash was made of.
     """
 
+    amount: str
+    recomputed: str
+    matches: bool
+    problems: list[str]
+    steps: list[str]
+    lines: list[ExplainedLine]
     transaction_id: str
     type: TransactionType
     direction: Direction
@@ -90,13 +96,7 @@ class Explanation(TypedDict):
     description: str
     created_at: str
     currency: str
-    amount: str
-    recomputed: str
-    matches: bool
-    problems: list[str]
     sealed: bool
-    steps: list[str]
-    lines: list[ExplainedLine]
     message: ExplainedMessage | None
     hold: HoldItem | None
 

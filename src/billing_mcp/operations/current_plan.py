@@ -21,12 +21,12 @@ CURRENT_PLAN = Resource("current_plan", doc="The plan an account is on.")
 class CurrentPlan(TypedDict):
     """The plan in force. Without one, plan_id is "none" and price "0.00"."""
 
-    billing_period: Literal["monthly", "none"]
-    currency: str
     plan_id: PlanId | Literal["none"]
     plan_name: str
     price: str
+    currency: str
     status: PlanStatus
+    billing_period: Literal["monthly", "none"]
     can_cancel_plan: NotRequired[bool]
     can_change_plan: NotRequired[bool]
 

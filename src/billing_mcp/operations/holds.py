@@ -25,14 +25,14 @@ class HoldItem(TypedDict):
     hold_id: str
     reference: str
     status: HoldStatus
-    currency: str
     amount: str
-    captured: str
-    released: str
     remaining: str
     created_at: str
     expires_at: str
     closed_at: str | None
+    currency: str
+    captured: str
+    released: str
 
 
 class HoldItems(TypedDict):

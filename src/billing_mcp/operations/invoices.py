@@ -18,21 +18,21 @@ INVOICES = Resource("invoices", doc="What billing periods cost.")
 class InvoiceSummary(TypedDict):
     """An invoice. `download_url` is null where no document is kept."""
 
+    id: str
+    date: str
     amount: str
     currency: str
-    date: str
-    download_url: str | None
-    id: str
     status: InvoiceStatus
+    download_url: str | None
 
 
 class InvoicePage(TypedDict):
     """A page of invoices, newest first."""
 
     items: list[InvoiceSummary]
+    total: int
     page: int
     page_size: int
-    total: int
 
 
 @INVOICES.operation(requires=Permission.VIEW, route="GET /invoices", own_route="GET /invoices")

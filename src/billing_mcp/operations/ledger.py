@@ -24,11 +24,11 @@ class LedgerItem(TypedDict):
     type: TransactionType
     direction: Direction
     amount: str
+    created_at: str
+    description: str
     currency: str
     status: TransactionStatus
-    description: str
     effective_at: str
-    created_at: str
     free_after: str
     reserved_after: str
     total_after: str

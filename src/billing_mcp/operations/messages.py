@@ -64,19 +64,19 @@ class MessageQuote(TypedDict):
     "covered" by one costs nothing. `why` is the rule in words, and the arithmetic.
     """
 
-    channel: Channel
+    amount: str
+    free: str
+    covered: bool
     unit: Unit
     quantity: int
     unit_price: str
+    currency: str
+    channel: Channel
     tier: str
     tier_source: TierSource
     market: str
-    amount: str
     active_user: str
     hold: str
-    currency: str
-    free: str
-    covered: bool
     expected: Place
     rule_id: str
     catalog_version: str

@@ -16,6 +16,18 @@ def cut(found: Sequence[T], limit: int, cursor_of: Callable[[T], str]) -> tuple[
     return shown, cursor_of(shown[-1]) if len(found) > limit else None
 
 
+def moment_and_id(cursor: str) -> tuple[int, str]:
+    """The moment, in microseconds, and the id that a cursor of both names. Raises InvalidArgument."""
+    moment, _, id_ = cursor.partition("-")
+    try:
+        at_us = int(moment, 16)
+    except ValueError:
+        raise wrong_cursor(cursor) from None
+    if at_us >= 2**63:
+        raise wrong_cursor(cursor)
+    return at_us, id_
+
+
 def wrong_cursor(cursor: str) -> InvalidArgument:
     """The error for a cursor that no answer gave."""
     return InvalidArgument(

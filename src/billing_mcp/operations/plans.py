@@ -31,13 +31,13 @@ class PlanOffer(TypedDict):
 
     plan_id: PlanId
     name: str
-    description: str
-    billing_period: Literal["monthly"]
-    currency: str
     price: str
-    components: list[PlanComponent]
     monthly_total: str
     current: bool
+    currency: str
+    components: list[PlanComponent]
+    description: str
+    billing_period: Literal["monthly"]
 
 
 class PlanOffers(TypedDict):

@@ -38,12 +38,12 @@ class ChannelTier(TypedDict):
     tier: str
     source: TierSource
     volume: int
-    earned_tier: str
-    kept_from_volume: int
+    next_tier: NextTier | None
     downgrade_counter: int
     drops_after: int
     drops_to: str | None
-    next_tier: NextTier | None
+    earned_tier: str
+    kept_from_volume: int
     commitment: str | None
     plan_tier: str | None
     override: str | None

@@ -36,25 +36,25 @@ class TransactionLine(TypedDict):
 class WalletTransaction(TypedDict):
     """A change of the wallet's total. Amounts are not negative; `direction` tells their sense."""
 
+    type: TransactionType
     amount: str
-    currency: str
     direction: Direction
     effective_at: str
-    status: TransactionStatus
-    transaction_id: str
-    type: TransactionType
-    balance_after: NotRequired[str | None]
     description: NotRequired[str | None]
     line_items: NotRequired[list[TransactionLine]]
+    transaction_id: str
+    currency: str
+    status: TransactionStatus
+    balance_after: NotRequired[str | None]
 
 
 class TransactionPage(TypedDict):
     """A page of transactions, newest first."""
 
+    items: NotRequired[list[WalletTransaction]]
+    total: int
     page: int
     page_size: int
-    total: int
-    items: NotRequired[list[WalletTransaction]]
 
 
 @TRANSACTIONS.operation(requires=Permission.VIEW, route="GET /transactions")

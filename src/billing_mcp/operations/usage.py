@@ -87,13 +87,13 @@ class MonthUsage(TypedDict):
 
     month: str
     currency: str
-    accepted: int
+    amount: str
     delivered: int
+    active_users: int
+    channels: list[ChannelUsage]
+    accepted: int
     failed: int
     in_flight: int
-    active_users: int
-    amount: str
-    channels: list[ChannelUsage]
 
 
 class UsageTotals(TypedDict):
@@ -102,12 +102,12 @@ class UsageTotals(TypedDict):
     `quantity` counts no active users.
     """
 
-    accepted: int
-    delivered: int
-    failed: int
-    quantity: int
-    active_users: int
     amount: str
+    quantity: int
+    delivered: int
+    accepted: int
+    failed: int
+    active_users: int
 
 
 class UsageRow(UsageTotals):
