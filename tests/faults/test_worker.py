@@ -22,6 +22,7 @@ from tests.faults import SOAK
 from tests.faults.ground import EUR, account, assert_sound, holds_on, open_accounts, until
 from tests.faults.servers import Server
 from tests.store.books import raw_connection
+from tests.world import charging_on
 
 PROJECT = Path(__file__).parents[2]
 PLACED = datetime(2026, 3, 12, 10, 0, tzinfo=UTC)
@@ -125,7 +126,7 @@ async def test_a_worker_whose_database_goes_away_goes_on_when_it_is_back(server:
         await open_accounts(store, 1)
         place = PlatformHolds(store, lambda: PLACED).place
         settings = Settings(database="unused", worker_poll_s=0.01, worker_scan_s=0.01)
-        worker = worker_on(store, settings, system_clock)
+        worker = worker_on(store, settings, system_clock, charging_on(store, system_clock))
         async with worker.running():
             await place(account(0), EUR)
             await until(lambda: worker.outcomes["done"] == 1, "the first")

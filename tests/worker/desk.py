@@ -11,7 +11,8 @@ from billing_mcp.domain.events import Event
 from billing_mcp.kernel.limits import WorkerLimits
 from billing_mcp.store.outbox import Work
 from billing_mcp.store.store import Store
-from billing_mcp.worker.lane import Job, Outcome
+from billing_mcp.worker.lane import Job
+from billing_mcp.worker.queues import Outcome
 from billing_mcp.worker.worker import Worker
 
 TOPIC = "test.topic"

@@ -21,6 +21,7 @@ from billing_mcp.worker.worker import Worker
 from tests.conftest import Clock
 from tests.faults.ground import EUR, account, open_accounts, until
 from tests.store.books import audit, forger
+from tests.world import charging_on
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def holds(store: Store, clock: Clock) -> PlatformHolds:
 
 @pytest.fixture
 def worker(store: Store, clock: Clock) -> Worker:
-    return worker_on(store, Settings(database="unused"), clock)
+    return worker_on(store, Settings(database="unused"), clock, charging_on(store, clock))
 
 
 async def place(holds: PlatformHolds, account_ids: Sequence[str], count: int) -> None:

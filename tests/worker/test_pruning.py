@@ -12,6 +12,7 @@ from billing_mcp.store.platform_requests import KeyedRequest
 from billing_mcp.store.store import Store
 from billing_mcp.worker import pruning
 from tests.conftest import Clock
+from tests.world import charging_on
 
 
 async def keep(store: Store, clock: Clock, key: str) -> None:
@@ -31,7 +32,7 @@ async def test_an_answer_is_kept_for_a_day_at_least_and_forgotten_after_three(
     store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch, at_a_time: int
 ) -> None:
     monkeypatch.setattr(pruning, "_AT_A_TIME", at_a_time)
-    worker = worker_on(store, Settings(database="unused"), clock)
+    worker = worker_on(store, Settings(database="unused"), clock, charging_on(store, clock))
     for key in ("first", "second"):
         await keep(store, clock, key)
     clock.now += timedelta(hours=48)

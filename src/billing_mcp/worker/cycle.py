@@ -6,9 +6,11 @@ from datetime import timedelta
 
 from billing_mcp.catalog.loader import Catalog
 from billing_mcp.domain.clock import start_of
+from billing_mcp.domain.events import INVOICE_ISSUED, Event
 from billing_mcp.domain.ids import derived_id
 from billing_mcp.domain.invoices import Invoice, close_period
 from billing_mcp.domain.ledger import RECEIVABLE, LineItem
+from billing_mcp.domain.money import format_micros
 from billing_mcp.domain.periods import Period, period_of
 from billing_mcp.domain.plans import ADJUSTMENT
 from billing_mcp.operations.account import load_account
@@ -48,7 +50,21 @@ async def close_ended_period(tx: Transaction, catalog: Catalog, account_id: str)
     await tx.invoices.add(closing.invoice)
     await tx.subscriptions.save(closing.subscription)
     await tx.accounts.set_status(record, closing.account_status)
+    await tx.outbox.add(_issued(closing.invoice))
     return closing.invoice
+
+
+def _issued(invoice: Invoice) -> Event:
+    payload = {
+        "invoice_id": invoice.invoice_id,
+        "status": invoice.status,
+        "amount": format_micros(invoice.amount_micros),
+        "paid": format_micros(invoice.paid_micros),
+        "currency": invoice.currency,
+        "period_start": invoice.period_start.isoformat(),
+        "period_end": invoice.period_end.isoformat(),
+    }
+    return Event(invoice.account_id, INVOICE_ISSUED, payload)
 
 
 def _within(lines: tuple[LineItem, ...], period: Period) -> list[LineItem]:

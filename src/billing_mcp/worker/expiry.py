@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import structlog
 
 from billing_mcp.domain.clock import Clock
 from billing_mcp.operations.platform_holds import PlatformHolds
 from billing_mcp.store.outbox import Work
 from billing_mcp.store.store import Store
+from billing_mcp.worker.announcing import announce
 from billing_mcp.worker.lane import Job
 from billing_mcp.worker.worker import Finder
 
@@ -20,7 +19,6 @@ EXPIRE_HOLDS = "billing.holds.expire"
 
 # Then the next account has its turn, and this one is found again.
 _HOLDS_OF_A_JOB = 10_000
-_REST_OF_THE_DEAD = timedelta(days=1)
 
 
 def expire_holds(holds: PlatformHolds) -> Job:
@@ -34,22 +32,12 @@ def expire_holds(holds: PlatformHolds) -> Job:
 
 
 def find_due_holds(store: Store, clock: Clock) -> Finder:
-    """The finder: work for each account that has holds which are due, and no such work.
-
-    Where that has failed for good it is tried anew after a day, or once somebody revives it.
-    """
+    """The finder: work for each account that has holds which are due, and no such work."""
 
     async def find() -> int:
         now = clock()
         async with store.read(now) as tx:
             due = await tx.holds.due_account_ids(now)
-            unsettled = (
-                await tx.outbox.unsettled(EXPIRE_HOLDS, due, dead_since=now - _REST_OF_THE_DEAD) if due else set()
-            )
-        missing = sorted(set(due) - unsettled)
-        if not missing:
-            return 0
-        async with store.write(now) as tx:
-            return await tx.outbox.add_once(EXPIRE_HOLDS, missing)
+        return await announce(store, EXPIRE_HOLDS, due, now)
 
     return find

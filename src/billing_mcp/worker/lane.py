@@ -1,8 +1,8 @@
-"""Owns the work on one topic: leasing it, a few jobs at a time, and noting what became of each.
+"""Owns the work on one queue: leasing it, a few jobs at a time, and noting what became of each.
 
-Every topic has a lane of its own, so a job that hangs keeps nothing waiting but its own place in its lane.
-A job may happen twice: a worker can be killed when the work is done and not yet noted. It must be idempotent,
-and it must let itself be cancelled: its statements run within `uninterrupted`.
+Every topic has a lane of its own, or shares one with those of its kind, so a job that hangs keeps nothing waiting
+but its own place in its lane. A job may happen twice: a worker can be killed when the work is done and not yet noted.
+It must be idempotent, and it must let itself be cancelled: its statements run within `uninterrupted`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Generic, TypeVar
 
 import structlog
 
@@ -22,15 +22,19 @@ from billing_mcp.domain.errors import BillingError, InvalidArgument, NotFound, P
 from billing_mcp.kernel.limits import WorkerLimits
 from billing_mcp.store.engine import TransactionAbortedError, uninterrupted
 from billing_mcp.store.outbox import Work
-from billing_mcp.store.store import Store
-from billing_mcp.worker.backoff import backoff_s
+from billing_mcp.store.store import Store, Transaction
+from billing_mcp.worker.queues import Failure, Outcome, Queue
+
+W = TypeVar("W")
 
 log = structlog.get_logger()
 
-Job = Callable[[Work], Awaitable[None]]
-"""What is done with work on a topic. What it raises is tried again later."""
-Outcome = Literal["done", "again", "dead", "left"]
-"""What became of a job. It was left to its lease when nobody could note it, or somebody else has taken over."""
+Ending = Callable[[Transaction], Awaitable[None]]
+"""What a job leaves to be written in the very transaction that notes it as done: both are, or neither."""
+Doing = Callable[[W], Awaitable[Ending | None]]
+"""What is done with work of a queue. What it raises is tried again later."""
+Job = Doing[Work]
+"""What is done with work on a topic of the outbox."""
 OnJob = Callable[[str, Outcome, float], None]
 """Hears of each job its topic, its outcome, and how many seconds it took."""
 
@@ -39,22 +43,24 @@ _FOR_GOOD = (InvalidArgument, NotFound, PermissionDenied)
 
 
 @dataclass(frozen=True, slots=True)
-class _Failure:
-    """Why a job failed: a stable code, or the name of a type; no text of any error."""
+class Duty(Generic[W]):
+    """A queue, what is done with its work, and how."""
 
-    error: str
-    for_good: bool = False
+    queue: Queue[W]
+    job: Doing[W]
+    limits: WorkerLimits
 
 
-class Lane:
-    """The work on one topic."""
+class Lane(Generic[W]):
+    """The work on one queue."""
 
-    def __init__(self, topic: str, job: Job, store: Store, clock: Clock, limits: WorkerLimits, on_job: OnJob) -> None:
-        self.topic = topic
-        self._job = job
+    def __init__(self, duty: Duty[W], store: Store, clock: Clock, on_job: OnJob) -> None:
+        self.name = duty.queue.name
+        self._queue = duty.queue
+        self._job = duty.job
+        self._limits = duty.limits
         self._store = store
         self._clock = clock
-        self._limits = limits
         self._on_job = on_job
         self._running: set[asyncio.Task[None]] = set()
         self._more = False
@@ -74,10 +80,15 @@ class Lane:
         taken = await uninterrupted(self._take(room)) if room > 0 else []
         self._more = len(taken) == room
         for work in taken:
-            task = asyncio.create_task(self._do(work))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            self.begin(work)
         return len(taken)
+
+    def begin(self, work: W) -> asyncio.Task[None]:
+        """Do what was taken already; the task ends when its outcome is noted."""
+        task = asyncio.create_task(self._do(work))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
 
     async def empty(self) -> None:
         """Do all that is due, until nothing is. Raises what the database raises."""
@@ -93,68 +104,62 @@ class Lane:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    async def _take(self, room: int) -> list[Work]:
+    async def _take(self, room: int) -> Sequence[W]:
         now = self._clock()
         if not self._more:  # to look first disturbs nobody who writes
             async with self._store.read(now) as tx:
-                if not await tx.outbox.is_due(self.topic):
+                if not await self._queue.is_due(tx):
                     return []
         until = now + timedelta(seconds=self._limits.lease_s)
         async with self._store.write(now) as tx:
-            return await tx.outbox.take(self.topic, lease=secrets.token_hex(16), until=until, limit=room)
+            return await self._queue.take(tx, lease=secrets.token_hex(16), until=until, limit=room)
 
-    async def _do(self, work: Work) -> None:
+    async def _do(self, work: W) -> None:
         began = time.monotonic()
-        named = {"topic": work.topic, "account_id": work.account_id, "event_id": work.event_id}
-        with structlog.contextvars.bound_contextvars(**named):
-            outcome = await self._noted(work, await self._failure(work))
-        self._on_job(self.topic, outcome, time.monotonic() - began)
+        with structlog.contextvars.bound_contextvars(**self._queue.named(work)):
+            failure, ending = await self._tried(work)
+            outcome = await self._noted(work, failure, ending)
+        self._on_job(self.name, outcome, time.monotonic() - began)
 
-    async def _failure(self, work: Work) -> _Failure | None:
-        """Do it. Returns why it failed, or None."""
-        if work.attempts > self._limits.attempts:
-            return _Failure("worker_lost", for_good=True)  # nobody has noted what became of the last attempt
+    async def _tried(self, work: W) -> tuple[Failure | None, Ending | None]:
+        """Do it. Returns why it failed, or what is still to be written."""
+        lost = self._queue.lost(work)
+        if lost is not None:
+            return lost, None
         try:
             async with asyncio.timeout(self._limits.job_s) as limit:
-                await self._job(work)
+                return None, await self._job(work)
         except BillingError as error:
-            return _Failure(error.code, for_good=isinstance(error, _FOR_GOOD))
+            return Failure(error.code, for_good=isinstance(error, _FOR_GOOD)), None
         except TransactionAbortedError:
-            return _Failure("database_busy")
+            return Failure("database_busy"), None
         except Exception as error:
             if limit.expired():
-                return _Failure("time_limit")
+                return Failure("time_limit"), None
             log.exception("job_crashed")
-            return _Failure(type(error).__name__)
-        return None
+            return Failure(type(error).__name__), None
 
-    async def _noted(self, work: Work, failure: _Failure | None) -> Outcome:
+    async def _noted(self, work: W, failure: Failure | None, ending: Ending | None) -> Outcome:
         """Note what became of it, where it is still ours. What cannot be noted is left to the lease."""
-        outcome: Outcome = "done"
-        if failure is not None:
-            outcome = "dead" if failure.for_good or work.attempts >= self._limits.attempts else "again"
         try:
-            ours = await uninterrupted(self._note(work, outcome, failure))
+            outcome = await uninterrupted(self._note(work, failure, ending))
         except (BillingError, TransactionAbortedError) as error:
             log.warning("job_left", error=getattr(error, "code", "database_busy"))
             return "left"
         except Exception:
             log.exception("job_left")
             return "left"
-        if not ours:
+        if outcome == "left":
             log.warning("job_taken_over")
-            return "left"
-        if failure is not None:
+        elif failure is not None:
+            attempts = getattr(work, "attempts", None)
             say = log.error if outcome == "dead" else log.info
-            say("job_dead" if outcome == "dead" else "job_failed", error=failure.error, attempts=work.attempts)
+            say("job_dead" if outcome == "dead" else "job_failed", error=failure.error, attempts=attempts)
         return outcome
 
-    async def _note(self, work: Work, outcome: Outcome, failure: _Failure | None) -> bool:
-        now = self._clock()
-        async with self._store.write(now) as tx:
-            if failure is None:
-                return await tx.outbox.finish(work)
-            if outcome == "dead":
-                return await tx.outbox.bury(work, error=failure.error)
-            until = now + timedelta(seconds=backoff_s(work.attempts))
-            return await tx.outbox.put_off(work, until=until, error=failure.error)
+    async def _note(self, work: W, failure: Failure | None, ending: Ending | None) -> Outcome:
+        async with self._store.write(self._clock()) as tx:
+            outcome = await self._queue.note(tx, work, failure)
+            if outcome == "done" and ending is not None:
+                await ending(tx)
+            return outcome

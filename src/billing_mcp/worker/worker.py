@@ -1,4 +1,4 @@
-"""Owns a worker: a lane for each topic, and what looks for work that nobody has announced."""
+"""Owns a worker: a lane for each topic and each other queue, and what looks for work that nobody has announced."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from billing_mcp.kernel.limits import WorkerLimits
 from billing_mcp.store.engine import TransactionAbortedError, uninterrupted
 from billing_mcp.store.store import Store
 from billing_mcp.worker.backoff import backoff_s
-from billing_mcp.worker.lane import Job, Lane, OnJob, Outcome
+from billing_mcp.worker.lane import Duty, Job, Lane, OnJob
+from billing_mcp.worker.queues import OutboxQueue, Outcome
 
 log = structlog.get_logger()
 
@@ -29,8 +30,8 @@ _PATIENCE_S = 30.0
 class Worker:
     """Does the jobs of a store's outbox. As many workers as you like may share one database.
 
-    It knows the topics of `jobs` and leaves all other rows alone. An error of the database makes it wait and
-    go on. It may be killed at any time: what it had taken is due again when the lease ends.
+    It knows the topics of `jobs` and what `duties` take, and leaves all other rows alone. An error of the database
+    makes it wait and go on. It may be killed at any time: what it had taken is due again when the lease ends.
     """
 
     def __init__(
@@ -40,13 +41,15 @@ class Worker:
         limits: WorkerLimits,
         *,
         jobs: Mapping[str, Job],
+        duties: Sequence[Duty[Any]] = (),
         finders: Sequence[Finder] = (),
         on_job: OnJob | None = None,
     ) -> None:
         self._limits = limits
         self._on_job = on_job
         self._finders = finders
-        self._lanes = [Lane(topic, job, store, clock, limits, self._heard) for topic, job in jobs.items()]
+        by_topic = [Duty(OutboxQueue(topic, [topic], limits), job, limits) for topic, job in jobs.items()]
+        self._lanes = [Lane[Any](duty, store, clock, self._heard) for duty in (*by_topic, *duties)]
         self.outcomes: Counter[Outcome] = Counter()
         """How many jobs came to what, since it was made."""
 
@@ -83,10 +86,10 @@ class Worker:
             for lane in self._lanes:
                 await lane.settle(timeout_s=self._limits.grace_s)
 
-    async def _serve(self, lane: Lane, stop: asyncio.Event) -> None:
+    async def _serve(self, lane: Lane[Any], stop: asyncio.Event) -> None:
         stopped = asyncio.create_task(stop.wait())
         try:
-            await _repeat(lambda: lane.step(stopped), stop, lane.topic)
+            await _repeat(lambda: lane.step(stopped), stop, lane.name)
         finally:
             stopped.cancel()
             await lane.settle(timeout_s=self._limits.grace_s)
@@ -98,10 +101,10 @@ class Worker:
 
         await _repeat(step, stop, "finder")
 
-    def _heard(self, topic: str, outcome: Outcome, seconds: float) -> None:
+    def _heard(self, name: str, outcome: Outcome, seconds: float) -> None:
         self.outcomes[outcome] += 1
         if self._on_job is not None:
-            self._on_job(topic, outcome, seconds)
+            self._on_job(name, outcome, seconds)
 
 
 async def _repeat(step: Callable[[], Awaitable[None]], stop: asyncio.Event, what: str) -> None:
