@@ -24,6 +24,7 @@ from billing_mcp.faces.problem import problem, status_of
 from billing_mcp.faces.rest import openapi_parts
 from billing_mcp.kernel.registry import Operation
 from billing_mcp.operations import REGISTRY
+from billing_mcp.payments.tokens import TOKENS
 from billing_mcp.settings import Settings
 from tests import rest_examples
 from tests.sandbox import corpus
@@ -32,6 +33,7 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 NOW = "2026-03-12T10:00:00Z"
 ERRORS_PAGE = ROOT / "docs" / "errors.md"
+PAYMENTS_PAGE = ROOT / "docs" / "payments.md"
 TOOLS_LIST = ROOT / "tests" / "faces" / "tools_list.json"
 OPENAPI = ROOT / "tests" / "faces" / "openapi.json"
 REST_EXAMPLES = ROOT / "src" / "billing_mcp" / "faces" / "rest" / "examples.json"
@@ -43,6 +45,15 @@ def function_table() -> str:
     """The README's table of functions."""
     rows = ["| Function | Permission | What it does |", "|---|---|---|"]
     rows += [f"| `{_call(o)}` | `{o.permission.value}` | {o.summary} |" for o in REGISTRY.values()]
+    return "\n".join(rows)
+
+
+def token_table() -> str:
+    """What each token of the test provider does."""
+    rows = ["| Token | Method | What it does |", "|---|---|---|"]
+    rows += [
+        f"| `{t.token}` | {' '.join(filter(None, (t.brand or t.type, t.last4)))} | {t.does} |" for t in TOKENS.values()
+    ]
     return "\n".join(rows)
 
 
@@ -161,6 +172,7 @@ def main() -> None:
     readme = with_section(readme, "links", install_links())
     README.write_text(with_section(readme, "demo", demo_output()), "utf-8")
     ERRORS_PAGE.write_text(errors_page(), "utf-8")
+    PAYMENTS_PAGE.write_text(with_section(PAYMENTS_PAGE.read_text("utf-8"), "tokens", token_table()), "utf-8")
     TOOLS_LIST.write_text(tools_list(), "utf-8")
     REST_EXAMPLES.write_text(asyncio.run(rest_examples.recorded(NOW)), "utf-8")
     openapi_parts.recorded.cache_clear()

@@ -41,6 +41,11 @@ def test_the_examples_of_rest_are_what_the_demo_is_answered() -> None:
     assert generated.REST_EXAMPLES.read_text("utf-8") == asyncio.run(rest_examples.recorded(generated.NOW)), REWRITE
 
 
+def test_the_page_about_payments_has_every_token_there_is() -> None:
+    page = generated.PAYMENTS_PAGE.read_text("utf-8")
+    assert generated.section(page, "tokens") == generated.token_table(), REWRITE
+
+
 def test_the_page_about_errors_has_every_code_there_is() -> None:
     assert generated.ERRORS_PAGE.read_text("utf-8") == generated.errors_page(), REWRITE
 
@@ -85,6 +90,7 @@ def links_in(text: str) -> list[str]:
 
 
 def test_the_install_links_of_the_readme_start_the_server() -> None:
+    assert generated.section(README, "links") == generated.install_links(), REWRITE
     cursor, vscode = links_in(generated.section(README, "links"))
 
     query = parse_qs(urlsplit(cursor).query)
@@ -93,6 +99,3 @@ def test_the_install_links_of_the_readme_start_the_server() -> None:
     link = parse_qs(urlsplit(vscode).query)["url"][0]
     assert link.startswith("vscode:mcp/install?")
     assert json.loads(unquote(link.partition("?")[2])) == {"name": "billing", **generated.SERVER}
-
-
-# In the repo, first: assert generated.section(README, "links") == generated.install_links(), REWRITE

@@ -63,7 +63,9 @@ def test_every_setting_is_read_from_its_environment_variable(monkeypatch: pytest
         "log_format": "json", "body_kb": "55", "rate_limit": "1/second", "platform_rate_limit": "2/minute",
         "anonymous_rate_limit": "3/hour", "rate_limit_storage": "async+redis://:geheim@cache:6379",
         "worker": "false", "worker_poll_s": "0.5", "worker_scan_s": "6", "worker_jobs": "3", "worker_job_s": "20",
-        "worker_attempts": "2", "worker_grace_s": "7",
+        "worker_attempts": "2", "worker_grace_s": "7", "webhooks_to_loopback": "true", "followups_s": "1.5",
+        "payment_provider": "stripe", "stripe_api_key": "sk_test_1", "stripe_webhook_secrets": "whsec_1, whsec_2",
+        "stripe_api_base": "http://127.0.0.1:8420/", "payment_return_url": "https://app.example.com/paid",
     }  # fmt: skip
     assert set(given) == set(Settings.model_fields)
     for name, value in given.items():
@@ -80,11 +82,20 @@ def test_every_setting_is_read_from_its_environment_variable(monkeypatch: pytest
     assert settings.jail is JailMode.REQUIRE
     assert (settings.sandbox_limits().scripts_per_worker, settings.postings_waiting) == (1, 77)
     assert (settings.log_format, settings.body_kb) == ("json", 55)
+    assert settings.payment_provider == "stripe"
+    assert settings.stripe_api_key is not None
+    assert (settings.stripe_api_key.get_secret_value(), settings.webhook_secrets()) == (
+        "sk_test_1",
+        ["whsec_1", "whsec_2"],
+    )
+    assert settings.stripe_api_base == "http://127.0.0.1:8420"
+    assert settings.payment_return_url == "https://app.example.com/paid"
     rates = (settings.rate_limit, settings.platform_rate_limit, settings.anonymous_rate_limit)
     assert rates == ("1/second", "2/minute", "3/hour")
     assert settings.rate_limit_storage.get_secret_value() == "async+redis://:geheim@cache:6379"
     assert "geheim" not in repr(settings)
     assert (settings.allowed_hosts, settings.allowed_origins, settings.worker) == ("a,b", "c", False)
+    assert settings.webhooks_to_loopback
     assert settings.worker_limits() == WorkerLimits(poll_s=0.5, scan_s=6, at_a_time=3, job_s=20, attempts=2, grace_s=7)
     limits, sandbox = settings.limits(), settings.sandbox_limits()
     assert (limits.wall_s, limits.wall_after_write_s, limits.sandbox_after_write_s, limits.calls) == (2.5, 3.5, 4.5, 8)
@@ -225,3 +236,49 @@ def test_only_the_folder_of_the_default_database_is_made(tmp_path: Path) -> None
     assert Path(default_database()) == tmp_path / "data" / "billing-mcp" / "billing.db"
     assert Path(default_database()).parent.is_dir()
     assert not Path(default_database()).exists()
+
+
+STRIPE = {
+    "payment_provider": "stripe",
+    "stripe_api_key": "sk_test_geheim",
+    "stripe_webhook_secrets": "whsec_geheim",
+    "payment_return_url": "https://app.example.com/paid",
+}
+
+
+def test_without_any_setting_payments_are_those_of_the_test_provider() -> None:
+    assert (Settings().payment_provider, Settings().stripe_api_key, Settings().webhook_secrets()) == ("test", None, [])
+
+
+@pytest.mark.parametrize("missing", ["stripe_api_key", "stripe_webhook_secrets", "payment_return_url"])
+@pytest.mark.parametrize("value", [None, "", " , "])
+def test_stripe_is_not_chosen_without_what_it_needs(
+    monkeypatch: pytest.MonkeyPatch, missing: str, value: str | None
+) -> None:
+    for name, given in STRIPE.items():
+        monkeypatch.setenv(f"BILLING_MCP_{name.upper()}", given)
+    assert Settings().payment_provider == "stripe"
+    monkeypatch.delenv(f"BILLING_MCP_{missing.upper()}")
+    if value is not None:
+        monkeypatch.setenv(f"BILLING_MCP_{missing.upper()}", value)
+
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+
+    assert missing in str(refused.value)
+    assert "geheim" not in str(refused.value)
+
+
+def test_the_secrets_of_stripe_are_kept_from_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, given in STRIPE.items():
+        monkeypatch.setenv(f"BILLING_MCP_{name.upper()}", given)
+
+    assert "geheim" not in repr(Settings()) + str(Settings().model_dump())
+
+
+@pytest.mark.parametrize("base", ["http://stripe.example.com", "http://127.0.0.1.example.com", "ftp://127.0.0.1", "x"])
+def test_stripe_is_reached_without_encryption_on_this_machine_alone(base: str) -> None:
+    assert Settings(stripe_api_base="http://localhost:8420").stripe_api_base == "http://localhost:8420"
+
+    with pytest.raises(ValidationError):
+        Settings(stripe_api_base=base)

@@ -7,12 +7,19 @@ from itertools import count
 from typing import Any, Protocol
 
 from billing_mcp.app import LOCAL_PRINCIPAL, App
+from billing_mcp.catalog.loader import load_catalog
+from billing_mcp.domain.clock import Clock
 from billing_mcp.domain.money import parse_micros
 from billing_mcp.kernel.answer import Answer
 from billing_mcp.kernel.principal import Permission, Principal
 from billing_mcp.operations.platform import ComponentType, count_components, open_account, receive_payment
+from billing_mcp.payments.embedded import EmbeddedProvider
 from billing_mcp.store.audit import AuditReport, verify_books
+from billing_mcp.store.store import Store
+from billing_mcp.worker.charging import Charging
 from billing_mcp.worker.cycle import close_ended_period
+from billing_mcp.worker.webhooks import FAN_OUT
+from billing_mcp.worker.worker import Worker
 
 MANAGER = Principal(LOCAL_PRINCIPAL, frozenset(Permission))
 _numbers = count(1)
@@ -93,3 +100,14 @@ class World:
                 "invoices": await tx.invoices.page(account_id, page=1, page_size=100),
                 "events": await tx.outbox.of(account_id),
             }
+
+
+def charging_on(store: Store, clock: Clock) -> Charging:
+    """What asks the embedded provider, on a store alone."""
+    return Charging(store, load_catalog(None), clock, EmbeddedProvider(store, clock, "whsec"))
+
+
+def leaving_events(worker: Worker) -> Worker:
+    """A worker that leaves what accounts are told of in the outbox, where a test can read it."""
+    worker._lanes = [lane for lane in worker._lanes if lane.name != FAN_OUT]
+    return worker

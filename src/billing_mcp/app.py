@@ -9,16 +9,23 @@ from datetime import datetime
 from typing import Any
 
 from billing_mcp.catalog.loader import Catalog, load_catalog
+from billing_mcp.domain.alerts import BALANCE_MOVED
 from billing_mcp.domain.clock import Clock, system_clock
 from billing_mcp.domain.errors import BillingError, PermissionDenied, Unauthenticated
 from billing_mcp.kernel.answer import Answer
-from billing_mcp.kernel.execution import Executor, Request
+from billing_mcp.kernel.execution import Executor
 from billing_mcp.kernel.keys import Keyring
 from billing_mcp.kernel.principal import Permission, Platform, Principal
-from billing_mcp.kernel.programs import SingleCall
+from billing_mcp.kernel.programs import Request, SingleCall
 from billing_mcp.operations import REGISTRY
+from billing_mcp.operations.payment_methods import ATTACH
 from billing_mcp.operations.platform_holds import PlatformHolds
 from billing_mcp.operations.platform_messages import PlatformMessages
+from billing_mcp.operations.platform_payments import DETACH, REFUND
+from billing_mcp.operations.topup_start import CHARGE
+from billing_mcp.payments.embedded import EmbeddedProvider
+from billing_mcp.payments.port import Provider
+from billing_mcp.payments.providers import open_provider
 from billing_mcp.sandbox.pool import Sandbox
 from billing_mcp.sandbox.script import ScriptProgram
 from billing_mcp.settings import Settings, parse_permissions
@@ -26,9 +33,13 @@ from billing_mcp.store.accounts import AccountRecord
 from billing_mcp.store.engine import TransactionAbortedError, uninterrupted
 from billing_mcp.store.observer import NOBODY, Observer
 from billing_mcp.store.store import Store
+from billing_mcp.worker.charging import ASK, Charging, deliver_webhooks
 from billing_mcp.worker.expiry import EXPIRE_HOLDS, expire_holds, find_due_holds
-from billing_mcp.worker.lane import OnJob
-from billing_mcp.worker.pruning import prune_platform_requests
+from billing_mcp.worker.followups import FollowUps
+from billing_mcp.worker.lane import Duty, Lane, OnJob
+from billing_mcp.worker.pruning import prune_platform_requests, prune_webhook_deliveries
+from billing_mcp.worker.queues import OutboxQueue, Outcome
+from billing_mcp.worker.watching import find_due_balances, look_at_moved_balance
 from billing_mcp.worker.worker import Worker
 
 LOCAL_PRINCIPAL = "local"
@@ -45,6 +56,7 @@ class App:
         store: Store,
         sandbox: Sandbox,
         clock: Clock,
+        provider: Provider,
         observer: Observer = NOBODY,
     ) -> None:
         self.settings = settings
@@ -53,7 +65,12 @@ class App:
         self.catalog = catalog
         self.holds = PlatformHolds(store, clock)
         self.messages = PlatformMessages(store, clock, catalog.book)
-        self.executor = Executor(store, REGISTRY, self.catalog, clock, settings.limits(), observer)
+        self.provider = provider
+        self.charging = Charging(store, catalog, clock, provider)
+        self.followups = follow_ups(self.charging, store, clock, settings)
+        self.executor = Executor(
+            store, REGISTRY, self.catalog, clock, settings.limits(), observer, after_commit=self.followups.of
+        )
         self.observer = observer
         self._sandbox = sandbox
         self._keyring = Keyring(store, clock)
@@ -73,7 +90,11 @@ class App:
             sandbox = Sandbox(settings.sandbox_limits(), settings.jail)
             await sandbox.start()
             stack.push_async_callback(sandbox.close)
-            app = cls(settings, catalog, store, sandbox, clock or clock_of(settings), observer)
+            clock = clock or clock_of(settings)
+            provider = await open_provider(settings, store, clock)
+            stack.push_async_callback(provider.close)
+            app = cls(settings, catalog, store, sandbox, clock, provider, observer)
+            stack.push_async_callback(app.followups.settle, timeout_s=settings.worker_grace_s)
             stack.push_async_callback(app.executor.close)
             yield app
 
@@ -153,7 +174,7 @@ class App:
 
     def worker(self, *, on_job: OnJob | None = None) -> Worker:
         """A worker on the app's store. `on_job` hears of every job it has done."""
-        return worker_on(self.store, self.settings, self.clock, on_job=on_job)
+        return worker_on(self.store, self.settings, self.clock, self.charging, on_job=on_job)
 
     async def _accounts_text(self, principal: Principal) -> str:
         try:
@@ -183,17 +204,55 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()  # no database keeps a lone surrogate
 
 
-def worker_on(store: Store, settings: Settings, clock: Clock, *, on_job: OnJob | None = None) -> Worker:
-    """A worker that knows all jobs there are. It needs a store alone."""
-    holds = PlatformHolds(store, clock)
+def worker_on(
+    store: Store, settings: Settings, clock: Clock, charging: Charging, *, on_job: OnJob | None = None
+) -> Worker:
+    """A worker that knows all jobs there are."""
+    # Only a worker tells anybody outside: who opens the app for an agent does not wait for an HTTP client to load.
+    from billing_mcp.worker.receivers import Receivers
+    from billing_mcp.worker.webhooks import webhook_duties
+
+    holds, limits = PlatformHolds(store, clock), settings.worker_limits()
+    receivers = Receivers(clock, to_loopback=settings.webhooks_to_loopback)
+    finders = [
+        find_due_holds(store, clock),
+        prune_platform_requests(store, clock),
+        prune_webhook_deliveries(store, clock),
+        charging.find_unchecked,
+        find_due_balances(store, clock),
+    ]
+    if isinstance(charging.provider, EmbeddedProvider):
+        finders.append(deliver_webhooks(charging.provider, charging, clock))
     return Worker(
         store,
         clock,
-        settings.worker_limits(),
-        jobs={EXPIRE_HOLDS: expire_holds(holds)},
-        finders=[find_due_holds(store, clock), prune_platform_requests(store, clock)],
+        limits,
+        jobs={
+            EXPIRE_HOLDS: expire_holds(holds),
+            CHARGE: charging.charge,
+            ATTACH: charging.attach,
+            DETACH: charging.detach,
+            REFUND: charging.refund,
+            ASK: charging.ask,
+            BALANCE_MOVED: look_at_moved_balance(store, charging.catalog, clock),
+        },
+        duties=webhook_duties(receivers, limits, clock),
+        finders=finders,
         on_job=on_job,
     )
+
+
+def follow_ups(charging: Charging, store: Store, clock: Clock, settings: Settings) -> FollowUps:
+    """What an app does at once after a commit."""
+    limits = settings.worker_limits()
+    jobs = {CHARGE: charging.charge, ATTACH: charging.attach}
+    duties = {topic: Duty(OutboxQueue(topic, [topic], limits), job, limits) for topic, job in jobs.items()}
+    lanes = {topic: Lane(duty, store, clock, _unheard) for topic, duty in duties.items()}
+    return FollowUps(store, clock, lanes, lease_s=limits.lease_s, wait_s=settings.followups_s)
+
+
+def _unheard(_topic: str, _outcome: Outcome, _seconds: float) -> None:
+    """Nobody measures what follows at once."""
 
 
 def clock_of(settings: Settings) -> Clock:

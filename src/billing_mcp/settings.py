@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
@@ -95,6 +95,27 @@ def _signatures(text: str) -> str:
     return text
 
 
+def _https_or_here(text: str) -> str:
+    """What is on this machine may do without encryption: a proxy of one's own, or a test."""
+    try:
+        url = urlsplit(text)
+        here = url.scheme == "http" and url.hostname in ("127.0.0.1", "::1", "localhost")
+    except ValueError:
+        raise ValueError("it is no URL") from None
+    _https(text.replace("http:", "https:", 1) if here else text)
+    return text.rstrip("/")
+
+
+def _needed_for_stripe(value: SecretStr | str | None, info: ValidationInfo) -> SecretStr | str | None:
+    given = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if info.data.get("payment_provider") == "stripe" and not parse_list(given or ""):
+        raise ValueError("it is needed because BILLING_MCP_PAYMENT_PROVIDER is stripe")
+    return value
+
+
+_NeededForStripe = AfterValidator(_needed_for_stripe)
+
+
 def _rate(text: str) -> str:
     if text and not _RATE.fullmatch(text):
         raise ValueError(
@@ -150,10 +171,24 @@ class Settings(BaseSettings):
     oauth_refresh_s: Seconds = 300
     """How long keys of the authorization server are used before they are fetched again."""
 
+    payment_provider: Literal["test", "stripe"] = "test"
+    """Who takes payments: Stripe, or the provider for tests, which moves no real money."""
+    stripe_api_key: Annotated[SecretStr | None, _NeededForStripe] = Field(None, validate_default=True)
+    stripe_webhook_secrets: Annotated[SecretStr, _NeededForStripe] = Field(SecretStr(""), validate_default=True)
+    """What Stripe signs its webhooks with; several while they are changed, with commas between them."""
+    stripe_api_base: Annotated[str, AfterValidator(_https_or_here)] = ""
+    """Where Stripe is reached; blank is its own address."""
+    payment_return_url: Annotated[str, AfterValidator(_https_or_here), _NeededForStripe] = Field(
+        "", validate_default=True
+    )
+    """Where customers come back to from a page of the provider's, or of their bank."""
+
     execution_s: Seconds = 5.0
     wall_s: Seconds = 15.0
     wall_after_write_s: Seconds = 1.0
     execution_after_write_s: Seconds = 0.1
+    followups_s: Seconds = 3.0
+    """How long an answer waits for what payments come to after its commit."""
     memory_mb: int = Field(64, ge=8, le=65_536)
     calls: int = Field(500, ge=1, le=1_000_000)
     code_kb: int = Field(64, ge=1, le=1024)
@@ -165,7 +200,7 @@ class Settings(BaseSettings):
     postings_waiting: int = Field(10_000, ge=1, le=1_000_000)
 
     worker: bool = True
-    """Whether a server over HTTP works off what is due, besides serving."""
+    """Whether a server works off what is due, besides serving."""
     worker_poll_s: Seconds = 1.0
     worker_scan_s: Seconds = 5.0
     worker_jobs: int = Field(4, ge=1, le=256)
@@ -173,11 +208,18 @@ class Settings(BaseSettings):
     worker_attempts: int = Field(12, ge=1, le=100)
     worker_grace_s: Seconds = 10.0
 
+    webhooks_to_loopback: bool = False
+    """Whether accounts may be told of events on this machine itself, by http too: for development alone."""
+
     def audiences(self) -> list[str]:
         """What a token may be for: the public URL, or what is below it, unless others are named."""
         given = parse_list(self.oauth_audience)
         # A URL without a path is written with and without a slash; some clients ask for one, some for the other.
         return given or [f"{self.public_url}/", *(self.public_url + path for path in RESOURCE_PATHS)]
+
+    def webhook_secrets(self) -> list[str]:
+        """The secrets that Stripe's webhooks may be signed with."""
+        return parse_list(self.stripe_webhook_secrets.get_secret_value())
 
     def scopes(self) -> list[Permission]:
         """The permissions that agents can have here at all."""

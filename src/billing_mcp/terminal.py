@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -104,10 +104,17 @@ def answer(value: Answer) -> Iterable[RenderableType]:
     if value.result is not None:
         text = value.result if isinstance(value.result, str) else json.dumps(value.result, indent=2, ensure_ascii=False)
         yield Padding(Text(printable(text)), _INDENT)
-    if value.effects.wallets or value.effects.settings:
+    if value.effects.wallets or value.effects.settings or value.effects.payments:
         yield Padding(_effects(value.effects, would=value.status == "previewed"), _INDENT)
     if value.error is not None:
         yield Padding(_error(value), _INDENT)
+
+
+def followups(value: Answer) -> Iterable[str]:
+    """What came of it after its commit, in lines of any length: a URL that is to be followed stays in one piece."""
+    for followup in value.followups:
+        for kind, thing in followup.items():
+            yield f"  since then: {_FOLLOWUPS[kind](thing)}"
 
 
 def _effects(effects: Effects, *, would: bool) -> Table:
@@ -117,8 +124,37 @@ def _effects(effects: Effects, *, would: bool) -> Table:
         for bucket, amount in (("available", wallet.available), ("reserved", wallet.reserved))
         if amount != "0.00"
     ]
+    rows += [
+        (p.account_id, f"payment {_masked(p.method)}", f"-{p.amount} {p.currency} → +{p.credit} {p.currency}")
+        for p in effects.payments
+    ]
     rows += [(s.account_id, s.setting, f"{s.before or 'none'} → {s.after or 'none'}") for s in effects.settings]
     return table("It would change" if would else "It changed", ("account", "what", "effect"), rows, right=("effect",))
+
+
+def _topup(topup: Mapping[str, Any]) -> str:
+    paid = f"top-up of {topup['amount']} {topup['currency']} ({topup['total']} with VAT)"
+    return _told(f"{paid} {topup['status']}", topup["action_url"], topup["failure_code"])
+
+
+def _payment_method(method: Mapping[str, Any]) -> str:
+    name = _masked(" ".join(filter(None, (method["brand"] or method["type"], method["last4"]))))
+    more = "default" if method["is_default"] else None
+    return _told(f"payment method {name} {method['status']}", method["setup_url"], method["failure_code"], more)
+
+
+_FOLLOWUPS: dict[str, Callable[[Mapping[str, Any]], str]] = {"topup": _topup, "payment_method": _payment_method}
+"""How each kind of followup is told in a line."""
+
+
+def _told(*parts: str | None) -> str:
+    return ", ".join(filter(None, parts))
+
+
+def _masked(method: str) -> str:
+    """A payment method's name as it stands on a receipt: `visa ••4242`."""
+    name, _, last4 = method.partition(" ")
+    return f"{name} ••{last4}" if last4 else name
 
 
 def _error(value: Answer) -> Text:

@@ -245,3 +245,49 @@ def test_a_tier_that_there_is_not_is_refused_with_the_names_of_those_there_are(
     refused.refused("invalid_argument", 2)
     assert "standard, growth, scale" in refused.stderr
     cli("accounts", "tier", NOBODY, "sms", "--database", database).refused("not_found", 3)
+
+
+def test_the_platform_says_who_an_account_is_for_vat_and_sees_what_is_added(
+    cli: Cli, database: str, account: str
+) -> None:
+    tax = ("accounts", "tax", account, "--json", "--database", database)
+    told = ("country", "vat_id", "tax_exempt", "treatment", "rate_country", "rate_percent", "on_100")
+    for options, expected in [
+        ([], (None, None, False, "domestic", "DE", "19.00", "19.00")),
+        (["--country", "FI"], ("FI", None, False, "eu_consumer", "FI", "25.50", "25.50")),
+        (["--exempt"], ("FI", None, True, "exempt", "FI", "0.00", "0.00")),
+        ([], ("FI", None, True, "exempt", "FI", "0.00", "0.00")),
+        (["--country", "EE"], ("EE", None, True, "exempt", "EE", "0.00", "0.00")),
+        (["--not-exempt"], ("EE", None, False, "eu_consumer", "EE", "24.00", "24.00")),
+        (
+            ["--country", "none", "--vat-id", "fr 61 954 506 077"],
+            ("FR", "FR61954506077", False, "reverse_charge", "FR", "0.00", "0.00"),
+        ),
+        (["--vat-id", "none"], ("FR", None, False, "eu_consumer", "FR", "20.00", "20.00")),
+        (["--country", "US"], ("US", None, False, "outside_eu", "US", "0.00", "0.00")),
+        (["--country", "none"], (None, None, False, "domestic", "DE", "19.00", "19.00")),
+    ]:
+        shown = cli(*tax, *options).json
+        assert tuple(shown[name] for name in told) == expected
+
+
+def test_people_are_told_what_is_added_to_100_and_why(cli: Cli, database: str, account: str) -> None:
+    told = cli("accounts", "tax", account, "--country", "EE", "--database", database, BILLING_MCP_NOW="2025-06-30")
+
+    assert told.words == (
+        "To 100.00 is added 22.00: eu consumer, 22.00 % of EE (country EE, VAT id none). VAT of EE, where the "
+        "customer is, declared in the One-Stop Shop, Art. 58 and 65 of Directive 2006/112/EC."
+    )
+
+
+@pytest.mark.parametrize(
+    "options", [["--country", "EL"], ["--vat-id", "DE136695977"], ["--country", "BE", "--vat-id", "FR61954506077"]]
+)
+def test_what_is_no_country_or_vat_id_is_refused_and_changes_nothing(
+    cli: Cli, database: str, account: str, options: list[str]
+) -> None:
+    tax = ("accounts", "tax", account, "--database", database)
+    cli(*tax, *options).refused("invalid_argument", 2)
+    assert cli(*tax, "--json").json["country"] is None
+    cli("accounts", "tax", NOBODY, "--database", database).refused("not_found", 3)
+    cli("accounts", "tax", NOBODY, "--exempt", "--database", database).refused("not_found", 3)

@@ -38,7 +38,8 @@ def test_a_sound_catalog_is_said_to_be_with_what_it_holds(cli: Cli, sound: str) 
     assert (checked.exit_code, checked.stderr) == (0, "")
     assert checked.stdout.strip() == (
         f"{sound} is sound: 2 plans, 6 tiers, 19 prices of messages in the newest of 3 versions "
-        "(first from 2024-01-01, second from 2024-02-29, third from 2025-01-01)."
+        "(first from 2024-01-01, second from 2024-02-29, third from 2025-01-01), "
+        "VAT by a seller in DE, as the package has it."
     )
     assert cli("catalog", "check", sound, "--json").json == {"sound": True, "problems": []}
 
@@ -114,6 +115,20 @@ def test_people_see_plans_tiers_prices_bands_regions_and_versions(cli: Cli, soun
         "america us US, PR segment_bytes 200, rich_suggestions reply",
     ):
         assert words in shown.words, words
+
+
+def test_people_see_whose_vat_is_added_at_which_rates_and_what_is_coming(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "prices.toml"
+    file.write_text(f'{CATALOG}\n[tax]\nseller_country = "FI"\n')
+
+    shown = cli("catalog", "show", str(file), "--on", "2024-08-31")
+
+    assert "VAT on what customers pay, sold from FI" in shown.words
+    assert "FI 24.00 2020-01-01 25.50 from 2024-09-01" in shown.words
+    assert "EE 22.00 2024-01-01 24.00 from 2025-07-01" in shown.words
+    tax = cli("catalog", "show", str(file), "--on", "2024-09-01", "--json").json["tax"]
+    assert (tax["seller_country"], tax["rates"]["FI"], len(tax["rates"])) == ("FI", "25.50", 27)
+    assert cli("catalog", "check", str(file)).stdout.endswith("VAT by a seller in FI.\n")
 
 
 def test_another_day_has_other_prices(cli: Cli, sound: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -190,9 +191,16 @@ def test_an_idempotency_key_has_a_limit_and_says_so(cli: Cli, lived: str) -> Non
 
 @pytest.mark.parametrize("function", [name for name, operation in REGISTRY.items() if not operation.writes])
 def test_every_function_that_reads_can_be_called(cli: Cli, lived: str, function: str) -> None:
-    listed = cli("call", "billing.transactions.list", f"account_id={MAIL}", "--json", "--database", lived).json
+    def call(name: str, *arguments: str) -> Any:
+        return cli("call", name, f"account_id={MAIL}", *arguments, "--json", "--database", lived).json["result"]
+
+    listed, topup = call("billing.transactions.list"), ""
+    if function == "billing.topups.get":
+        call("billing.payment_methods.add", "token=tok_visa")
+        topup = call("billing.topups.create", "amount=50.00")["topup_id"]
     more = {
-        "billing.charges.explain": [f"transaction_id={listed['result']['items'][0]['transaction_id']}"],
+        "billing.charges.explain": [f"transaction_id={listed['items'][0]['transaction_id']}"],
+        "billing.topups.get": [f"topup_id={topup}"],
         "billing.messages.quote": ["channel=rcs", "text=Hello", "suggestions=reply,dial"],
         "billing.usage.detailed": ["group_by=day,channel"],
     }
@@ -202,6 +210,43 @@ def test_every_function_that_reads_can_be_called(cli: Cli, lived: str, function:
     assert (answered.exit_code, answered.stderr) == (0, "")
     assert answered.json["calls"] == [{"function": function}]
     assert answered.json["result"]
+
+
+def test_people_read_what_is_paid_and_what_came_of_it(cli: Cli, database: str, account: str) -> None:
+    def call(function: str, *arguments: str) -> str:
+        return cli("call", function, f"account_id={account}", *arguments, "--database", database).stdout
+
+    added = call("billing.payment_methods.add", "token=tok_visa")
+    begun = call("billing.payment_methods.add", "type=sepa_debit")
+    previewed = call("billing.topups.create", "amount=50", "--preview")
+    paid = call("billing.topups.create", "amount=50")
+    declined = call("billing.payment_methods.add", "token=tok_attach_declined")
+
+    assert "none → card pending" in added
+    assert added.endswith("  since then: payment method visa ••4242 active, default\n")
+    assert re.search(
+        r"\n  since then: payment method sepa_debit requires_action, https://\S+/seti_[0-9a-f-]{36}\n$", begun
+    )
+    for shown in (previewed, paid):
+        assert re.search(r"│ payment visa ••4242 │ -[0-9]{2}\.[0-9]{2} EUR → \+50\.00 EUR │", shown)
+    assert "since then" not in previewed
+    assert re.search(r"\n  since then: top-up of 50\.00 EUR \([0-9.]+ with VAT\) succeeded\n$", paid)
+    assert declined.endswith("  since then: payment method visa ••0341 failed, card_declined\n")
+
+
+def test_lists_and_amounts_of_a_call_are_texts(cli: Cli, database: str, account: str) -> None:
+    def call(function: str, *arguments: str) -> Any:
+        return cli("call", function, f"account_id={account}", *arguments, "--json", "--database", database).json
+
+    put = call("billing.alerts.set", "amounts=50,20.5", "percent_of_last_topup=20", "cooldown_hours=3")["result"]
+    ended = call("billing.alerts.set", "amounts=")["result"]
+    wrong = call("billing.alerts.set", "amounts=50,much")["error"]
+    small = call("billing.topups.create", "amount=9.99")["error"]
+
+    assert [each["value"] for each in put["thresholds"]] == ["50.00", "20.50", "20"]
+    assert [each["value"] for each in ended["thresholds"]] == ["20"]
+    assert (wrong["code"], wrong["field"]) == ("invalid_argument", "amounts")
+    assert (small["code"], small["field"]) == ("invalid_argument", "amount")
 
 
 def test_a_call_is_an_execution_that_changes_what_it_says(cli: Cli, database: str, account: str) -> None:

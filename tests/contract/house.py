@@ -38,7 +38,11 @@ CREDENTIALS = ("viewer", "manager", "read-only", "other account's", "platform", 
 FACES = ("mcp", "rest", "executions", "cli")
 PLAN = "smtp_per_mailbox"
 ARGUMENTS: dict[str, dict[str, Any]] = {
+    "billing.alerts.set": {"amounts": ["50.00", "20.00"], "runway_days": [7]},
+    "billing.auto_reload.set": {"enabled": True, "threshold": "20.00", "target": "80.00"},
+    "billing.payment_methods.add": {"token": "tok_mastercard", "make_default": True},
     "billing.plan.change": {"plan_id": "smtp_per_proxy"},
+    "billing.topups.create": {"amount": "50.00"},
     "billing.messages.quote": {"channel": "sms", "market": "DE", "text": "Your code is 1234"},
 }
 """What the functions need beside the account, and beside what the account alone has."""
@@ -68,8 +72,8 @@ class House:
     url: str
     database: str
     keys: dict[str, str]
-    transaction_id: str
-    """Of a charge of READ."""
+    of_account: dict[str, str]
+    """Ids of what READ has: a charge's transaction, and a top-up."""
     clients: dict[str, Client]
     """For each credential one that brings it."""
 
@@ -86,8 +90,7 @@ class House:
 
     def needed(self, operation: Operation) -> dict[str, Any]:
         """What a function needs beside the account."""
-        of_account = {"transaction_id": self.transaction_id}
-        named = {p.name: of_account[p.name] for p in operation.parameters if p.name in of_account}
+        named = {p.name: self.of_account[p.name] for p in operation.parameters if p.name in self.of_account}
         return named | ARGUMENTS.get(operation.name, {})
 
     def own(self, credential: str, operation: Operation) -> Outcome:
@@ -117,7 +120,7 @@ class House:
         return _of_rest(response) if response.status_code != 200 else _of_answer(response.json())
 
     def _cli(self, credential: str, operation: Operation, arguments: dict[str, Any]) -> Outcome:
-        given = [f"{name}={value}" for name, value in arguments.items()]
+        given = [f"{name}={_as_text(value)}" for name, value in arguments.items()]
         env = {"BILLING_MCP_NOW": NOW.isoformat(), "BILLING_MCP_KEY": self.keys.get(credential)}
         command = ["call", operation.name, *given, "--json", "--database", self.database]
         with logs_restored():
@@ -133,7 +136,7 @@ class House:
 def housed(folder: Path, **more: str) -> Iterator[House]:
     """A server for the block, with more in its environment."""
     database = str(folder / "billing.db")
-    keys, transaction_id = asyncio.run(_furnish(database))
+    keys, of_account = asyncio.run(_furnish(database))
     command = ["serve", "--transport", "http", "--port", "0", "--json-response", "--database", database]
     env = dict(os.environ) | {"BILLING_MCP_NOW": NOW.isoformat(), "BILLING_MCP_ANONYMOUS_RATE_LIMIT": ""} | more
     with subprocess.Popen(
@@ -149,7 +152,7 @@ def housed(folder: Path, **more: str) -> Iterator[House]:
             with ExitStack() as stack:
                 url = line.split()[3].removesuffix("/mcp")
                 clients = {name: stack.enter_context(_client(url, keys.get(name))) for name in CREDENTIALS}
-                yield House(url, database, keys, transaction_id, clients)
+                yield House(url, database, keys, of_account, clients)
         finally:
             process.terminate()
             process.wait()
@@ -159,12 +162,13 @@ def _client(url: str, key: str | None) -> Client:
     return Client(base_url=url, headers={"Authorization": f"Bearer {key}"} if key else {}, timeout=60)
 
 
-async def _furnish(database: str) -> tuple[dict[str, str], str]:
-    """Accounts, and a key of each kind; and a charge of READ."""
+async def _furnish(database: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Accounts, and a key of each kind; and what READ has."""
     moment = [NOW - timedelta(days=3)]
     async with App.open(Settings(database=database, workers=1), clock=lambda: moment[0]) as app:
         await seed_demo(app.store, NOW, messages=1000)
         await _send(app)
+        topup_id, _ = [await _top_up(app, *each) for each in ((READ, "1.00"), (OTHERS, "2.00"))]
         mine = [READ]
         for operation in WRITING:
             for face in FACES:
@@ -174,7 +178,8 @@ async def _furnish(database: str) -> tuple[dict[str, str], str]:
             keys = await _keys(tx, mine)
             await tx.keys.revoke(keys["revoked"].split("_")[1], moment[0])
             history = [transaction async for transaction in tx.ledger.history(READ)]
-    return keys, [each.transaction_id for each in history if each.type == "charge"][-1]
+    charge = [each.transaction_id for each in history if each.type == "charge"][-1]
+    return keys, {"transaction_id": charge, "topup_id": topup_id}
 
 
 async def _send(app: App) -> None:
@@ -182,6 +187,20 @@ async def _send(app: App) -> None:
     sent = await app.messages.send(READ, Draft("sms", to=["+4915112345678"], market="DE", text="Hello"))
     assert sent.message is not None
     await app.messages.submit(await app.messages.reporting(READ, sent.message.message_id, "delivered"))
+
+
+async def _top_up(app: App, account_id: str, threshold: str) -> str:
+    """An account has a card, has paid with it once, and would by itself below a threshold."""
+    owner = await app.local_principal()
+    calls: dict[str, dict[str, object]] = {
+        "payment_methods.add": {"token": "tok_visa"},
+        "auto_reload.set": {"enabled": True, "threshold": threshold, "amount": "50.00"},
+        "topups.create": {"amount": "50.00"},
+    }
+    for function, more in calls.items():
+        answer = await app.call(owner, f"billing.{function}", {"account_id": account_id, **more})
+        assert answer.error is None, answer.error
+    return str(answer.result["topup_id"])
 
 
 async def _keys(tx: Transaction, mine: list[str]) -> dict[str, str]:
@@ -206,9 +225,12 @@ async def _open(app: App, operation: Operation, account_id: str) -> None:
     async with app.store.write(app.clock()) as tx:
         await open_account(tx, account_id, f"Account {account_id[-4:]}", "EUR")
         await receive_payment(tx, account_id, 100_000_000, provider="test")
-    changes = [{"plan_id": PLAN}]
+    changes: list[dict[str, object]] = [{"plan_id": PLAN}]
     if operation.name == "billing.plan.resume":
         changes.append({"plan_id": "smtp_per_proxy", "effective_date": "2026-04-09"})
+    if operation.name in ("billing.topups.create", "billing.auto_reload.set"):
+        added: dict[str, object] = {"account_id": account_id, "token": "tok_visa"}
+        assert (await app.call(owner, "billing.payment_methods.add", added)).followups
     for change in changes:
         answer = await app.call(owner, "billing.plan.change", {"account_id": account_id, **change})
         assert answer.error is None, answer.error
@@ -224,9 +246,18 @@ def _script(operation: Operation, arguments: dict[str, Any]) -> str:
     return f"{operation.name}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
 
 
+def _as_text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
 def _of_answer(answer: dict[str, Any]) -> Outcome:
+    """What a script was told; where a followup tells of the same thing it is newer, as REST answers."""
     error = answer.get("error")
-    return Outcome(refused=error["code"]) if error else Outcome(result=answer.get("result"))
+    if error:
+        return Outcome(refused=error["code"])
+    result: Any = answer.get("result")
+    told = [thing for followup in answer.get("followups", []) for thing in followup.values()]
+    return Outcome(result=next((thing for thing in told if thing.keys() == result.keys()), result))
 
 
 def _of_rest(response: Response) -> Outcome:

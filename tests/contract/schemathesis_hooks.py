@@ -17,6 +17,7 @@ RULES = {
     "insufficient_funds": None,
     "effective_date_in_past": None,
     "not_priced": None,
+    "webhook_url_refused": None,
     "invalid_argument": {
         "cursor",  # what it is made of is not told
         *("to", "cancel_immediately", "default_account_id", "idempotency_key"),  # bound to another field
@@ -30,6 +31,9 @@ RULES = {
         *("text", "text_bytes", "segments"),  # bound to each other
         *("occurred_at", "started_at"),  # bound to the day
         *("commitment", "override"),  # named by the catalog
+        *("country", "vat_id"),  # which codes there are, and which digits check, no pattern can say
+        *("amount", "threshold", "target", "monthly_cap"),  # bound to each other, and in whole cents
+        *("amounts", "percent_of_last_topup", "runway_days"),  # bound to each other in number
     },
 }
 """With which codes, about which fields, what a schema allows may be refused with 402 and 422."""

@@ -28,6 +28,12 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         yield opened
 
 
+def alike(outcome: Outcome) -> Outcome:
+    """What is drawn anew for each account left out."""
+    drawn = {name for name in ("payment_method_id", "topup_id", "transaction_id") if outcome.result.get(name)}
+    return Outcome(result=outcome.result | dict.fromkeys(drawn, "…"))
+
+
 def expected_refusal(credential: str, operation: Operation) -> str | None:
     if credential in REFUSED:
         return REFUSED[credential]
@@ -50,6 +56,8 @@ def test_a_function_gives_the_same_result_or_refusal_on_every_face(
         assert outcomes == {face: Outcome(refused=refusal) for face in faces}
         return
     first = outcomes["mcp"]
+    if operation.writes:
+        outcomes, first = {face: alike(outcome) for face, outcome in outcomes.items()}, alike(first)
     assert outcomes == dict.fromkeys(faces, first)
     assert set(first.result) == set(get_type_hints(operation.returns))
 
@@ -64,12 +72,14 @@ def test_a_function_of_the_credentials_own_account_gives_that_of_the_account_its
     outcome = house.own(credential, operation)
 
     refusal = expected_refusal(credential, operation)
-    if credential == "other account's" and "transaction_id" in house.needed(operation):
+    if credential == "other account's" and house.of_account.keys() & house.needed(operation).keys():
         assert outcome == Outcome(refused="not_found")  # it is not its own
     elif credential == "other account's":  # it has an account of its own, which is another one
         assert set(outcome.result) == set(get_type_hints(operation.returns))
-        assert outcome != house.ask("rest", "viewer", operation)
+        assert operation.writes or outcome != house.ask("rest", "viewer", operation)
     elif refusal is not None:
         assert outcome == Outcome(refused=refusal)
+    elif operation.writes:  # it has changed another account than those on which the faces are compared
+        assert set(outcome.result) == set(get_type_hints(operation.returns))
     else:
         assert outcome == house.ask("rest", credential, operation)

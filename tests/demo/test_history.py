@@ -9,13 +9,17 @@ from typing import Any
 
 import pytest
 
+from billing_mcp.catalog.loader import default_catalog
 from billing_mcp.demo.history import MONTHS, STORIES, seed_demo
 from billing_mcp.domain.clock import start_of
 from billing_mcp.domain.invoices import Invoice
 from billing_mcp.domain.ledger import RECEIVABLE, REVENUE, ROUNDING, LedgerTransaction
 from billing_mcp.domain.money import MICROS_PER_UNIT
+from billing_mcp.payments.embedded import EmbeddedProvider
 from billing_mcp.store.audit import verify_books
 from billing_mcp.store.store import Store, Transaction
+from billing_mcp.worker.charging import Charging
+from billing_mcp.worker.reconciling import Reconciliation
 
 MOMENTS = [
     "2026-03-01T00:00:00",
@@ -216,8 +220,40 @@ def test_every_charge_is_the_sum_of_its_line_items(pasts: list[Past]) -> None:
 def test_what_came_in_less_what_was_charged_is_what_is_left(pasts: list[Past], moment: datetime) -> None:
     for story, past in zip(STORIES, pasts, strict=True):
         topups = [t for t in past.ledger if t.type == "topup"]
+        taken_back = [t.amount_micros for t in past.ledger if t.type == "reversal"]
+        for amount_micros in taken_back:  # what the bank took back is what came in by the same debit
+            topups.remove(next(t for t in topups if t.amount_micros == amount_micros))
+        assert taken_back == [euros * MICROS_PER_UNIT for _, euros in story.returned_eur]
         wallet = past.stored["wallet"]
         assert sum(t.amount_micros for t in topups) - sum(i.paid_micros for i in past.invoices) == wallet.total_micros
-        paid_today = start_of(past.invoices[-1].period_end) + timedelta(hours=9, minutes=30) <= moment
+        settles = timedelta(days=3 if story.pays_by == "tok_sepa" else 0, hours=9, minutes=31)
+        paid_today = start_of(past.invoices[-1].period_end) + settles <= moment
         promised = story.topups_eur if paid_today else story.topups_eur[:MONTHS]
         assert [t.amount_micros for t in topups] == [euros * MICROS_PER_UNIT for euros in promised if euros]
+
+
+async def test_the_accounts_pay_by_what_there_is_and_the_provider_says_the_same(store: Store) -> None:
+    """A card, SEPA debits of which the bank took one back, and bank transfers; a reload and alerts are set."""
+    await seed_demo(store, BUSY_DAY, messages=FEW)
+    mail, logistics, studio = (story.account_id for story in STORIES)
+    provider = await EmbeddedProvider.open(store, lambda: BUSY_DAY)
+    charging = Charging(store, default_catalog(), lambda: BUSY_DAY, provider)
+
+    async with store.read(BUSY_DAY) as tx:
+        brands = [(each.known.brand, each.known.last4) for each in await tx.payments.methods(mail)]
+        types = [each.known.type for each in await tx.payments.methods(logistics)]
+        statuses = {each.status for each in await tx.payments.topups(logistics)}
+        none = await tx.payments.topups(studio)
+        paid = await tx.payments.topups(mail)
+        reload, alerts = await tx.watches.reload(mail), await tx.watches.alerts(mail)
+    assert (brands, types, statuses, none) == (
+        [("visa", "4242")],
+        ["sepa_debit"] * 2,
+        {"succeeded", "reversed"},
+        [],
+    )
+    assert {each.tax_micros > 0 for each in paid} == {True}
+    assert (reload.state(BUSY_DAY), alerts and len(alerts.thresholds)) == ("armed", 2)
+    books = Reconciliation(store, lambda: BUSY_DAY, charging, lambda *_: None)
+    found = await books.compare(BUSY_DAY - timedelta(days=400), BUSY_DAY + timedelta(days=1))
+    assert (found.payments, found.differences) == (15, ())

@@ -14,6 +14,16 @@ from tests.faces.platform import NOBODY, PlatformClient, must, refusal
 from tests.world import World
 
 OWN_ID = "0190C0DE-0000-7000-8000-00000000AA01"
+DOMESTIC = {
+    "country": None,
+    "vat_id": None,
+    "tax_exempt": False,
+    "treatment": "domestic",
+    "rate_percent": "19.00",
+    "rate_country": "DE",
+    "on_100": "19.00",
+    "note": "VAT of DE, due when the payment on account is received, Art. 65 of Directive 2006/112/EC",
+}
 
 
 async def test_an_account_that_is_opened_is_where_its_location_says(platform: PlatformClient) -> None:
@@ -31,6 +41,7 @@ async def test_an_account_that_is_opened_is_where_its_location_says(platform: Pl
         "free": 0,
         "reserved": 0,
         "total": 0,
+        "tax": DOMESTIC,
         "created_at": "2026-03-12T10:00:00Z",
     }
 

@@ -50,6 +50,7 @@ AGENTS_PATHS = ("/mcp", "/v1/executions", f"/v1/public/accounts/{ACCOUNT}/billin
 PLATFORM_PATHS = (
     *("/metrics", "/v1/platform", "/v1/platform/nowhere"),
     *("/v1/messages", "/v1/messages/batch", "/v1/campaigns", "/v1/campaigns/x/messages"),
+    "/v1/accounts/x/webhook-endpoints",
 )
 
 

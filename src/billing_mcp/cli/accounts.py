@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
@@ -23,6 +23,7 @@ from billing_mcp.domain.pricing import Channel
 from billing_mcp.operations.platform import ComponentType, count_components, open_account
 from billing_mcp.operations.platform_money import PlatformMoney
 from billing_mcp.operations.platform_tiers import grant_tiers, shown_tier, tier_of
+from billing_mcp.operations.taxing import set_customer, shown_tax
 from billing_mcp.operations.traffic import ChannelNow
 
 app = typer.Typer(help="Accounts, and what the platform does with them.", no_args_is_help=True, add_completion=False)
@@ -175,6 +176,57 @@ def tier(
         _show_tier(found, as_json=as_json)
 
     run(work())
+
+
+@app.command()
+def tax(
+    account_id: AccountArgument,
+    country: Annotated[
+        str | None, typer.Option(metavar="CODE|none", help="Where it is (ISO 3166). Default: as it is.")
+    ] = None,
+    vat_id: Annotated[
+        str | None, typer.Option(metavar="ID|none", help="Of a business in the EU. Default: as it is.")
+    ] = None,
+    exempt: Annotated[
+        bool | None, typer.Option("--exempt/--not-exempt", help="Whether no VAT is added. Default: as it is.")
+    ] = None,
+    as_json: Json = False,
+    database: Database = None,
+) -> None:
+    """Show what VAT is added to what an account pays, or say who it is for VAT from now on."""
+
+    async def work() -> None:
+        async with open_store(database) as (store, settings):
+            book, now = load_catalog(settings.catalog).tax, clock_of(settings)()
+            if country is None and vat_id is None and exempt is None:
+                async with store.read(now) as tx:
+                    found = await tx.accounts.get(str(account_id))
+            else:
+                async with store.write(now) as tx:
+                    before = (await tx.accounts.get(str(account_id), lock=True)).customer
+                    found = await set_customer(
+                        tx,
+                        str(account_id),
+                        country=_granted(country, before.country),
+                        vat_id=_granted(vat_id, before.vat_id),
+                        exempt=before.exempt if exempt is None else exempt,
+                    )
+        _show_tax(shown_tax(found, book, now.date()), as_json=as_json)
+
+    run(work())
+
+
+def _show_tax(shown: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        terminal.print_json(shown)
+        return
+    who = f"country {shown['country'] or 'not said'}, VAT id {shown['vat_id'] or 'none'}"
+    who += ", exempt" if shown["tax_exempt"] else ""
+    words = (
+        f"To 100.00 is added {shown['on_100']}: {shown['treatment'].replace('_', ' ')}, "
+        f"{shown['rate_percent']} % of {shown['rate_country']} ({who}). {shown['note']}."
+    )
+    terminal.console().print(words, markup=False)
 
 
 def _granted(asked: str | None, before: str | None) -> str | None:

@@ -12,12 +12,13 @@ from rich.table import Table
 
 from billing_mcp import terminal
 from billing_mcp.app import clock_of
-from billing_mcp.catalog.loader import Catalog, default_text, examine, load_catalog, read_text
+from billing_mcp.catalog.loader import Catalog, default_catalog, default_text, examine, load_catalog, read_text
 from billing_mcp.catalog.problems import Problem
 from billing_mcp.cli.common import Json, errors_as_exit_codes, settings_with
 from billing_mcp.domain.errors import InvalidArgument
 from billing_mcp.domain.money import format_micros
 from billing_mcp.domain.pricing import UNITS, Band, Channel, PriceBook, PriceVersion, Region
+from billing_mcp.domain.tax import TaxBook, TaxRate, percent
 
 app = typer.Typer(help="The price catalog: plans, tiers, messages.", no_args_is_help=True, add_completion=False)
 
@@ -63,7 +64,7 @@ def show(
     channel: Annotated[Channel | None, typer.Option(help="This channel alone.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show what is charged: plans, tiers, and the prices of messages by market and tier, as of a day.
+    """Show what is charged: plans, tiers, the prices of messages by market and tier, and VAT, as of a day.
 
     "*" is every country without a price of its own. RCS messages are counted by the rules of their region.
     """
@@ -78,7 +79,7 @@ def show(
             return
         out = terminal.console()
         terminal.say(f"{settings.catalog or 'The catalog of the package'}, {catalog.currency}, as of {day}")
-        for table in _tables(catalog, version, channels):
+        for table in (*_tables(catalog, version, channels), _tax_table(catalog.tax, day)):
             out.print()
             out.print(table)
 
@@ -103,7 +104,8 @@ def _counts(catalog: Catalog) -> str:
     versions = ", ".join([first, *later])
     return (
         f"{len(catalog.plans)} plans, {tiers} tiers, {sum(prices)} prices of messages in the newest of "
-        f"{len(book.versions)} {'version' if not later else 'versions'} ({versions})"
+        f"{len(book.versions)} {'version' if not later else 'versions'} ({versions}), VAT by a seller in "
+        f"{catalog.tax.seller_country}{'' if catalog.tax is not default_catalog().tax else ', as the package has it'}"
     )
 
 
@@ -126,6 +128,7 @@ def _document(catalog: Catalog, version: PriceVersion, day: date, channels: tupl
         "missed_months": book.missed_months,
         "channels": {channel: _channel_document(book, version, channel) for channel in channels},
         "regions": {r.name: _region_document(r, version) for r in _regions(version)} if "rcs" in channels else {},
+        "tax": _tax_document(catalog.tax, day),
     }
 
 
@@ -273,3 +276,28 @@ def _regions_table(version: PriceVersion) -> Table:
         )
         rows.append((region.name, region.rule, ", ".join(_markets_of(region, version)), limits))
     return terminal.table("rcs regions", ("region", "rule", "markets", "limits"), rows)
+
+
+def _tax_document(book: TaxBook, day: date) -> dict[str, Any]:
+    rates = {country: percent(rate.basis_points) for country, rate in _in_force(book, day).items() if rate}
+    return {"seller_country": book.seller_country, "rates": rates}
+
+
+def _in_force(book: TaxBook, day: date) -> dict[str, TaxRate | None]:
+    """The rate of each country on a day; None where the first begins later."""
+    return {
+        country: next((rate for rate in reversed(rates) if rate.valid_from <= day), None)
+        for country, rates in sorted(book.rates.items())
+    }
+
+
+def _tax_table(book: TaxBook, day: date) -> Table:
+    rows = []
+    for country, now in _in_force(book, day).items():
+        later = [rate for rate in book.rates[country] if rate.valid_from > day]
+        coming = ", ".join(f"{percent(rate.basis_points)} from {rate.valid_from}" for rate in later)
+        rows.append(
+            (country, percent(now.basis_points) if now else "", now.valid_from.isoformat() if now else "", coming)
+        )
+    title = f"VAT on what customers pay, sold from {book.seller_country}"
+    return terminal.table(title, ("country", "percent", "since", "coming"), rows, right=("percent",))

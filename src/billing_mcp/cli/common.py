@@ -116,6 +116,8 @@ def finish(answer: Answer, *, as_json: bool) -> None:
         terminal.print_json(answer.to_dict())
     else:
         terminal.console().print(*terminal.answer(answer), sep="\n")
+        for line in terminal.followups(answer):
+            terminal.say(line)
     if answer.error is not None:
         raise typer.Exit(exit_code(ERRORS[answer.error.code]))
 

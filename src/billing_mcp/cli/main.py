@@ -15,6 +15,8 @@ import typer
 from typer.core import TyperGroup
 
 from billing_mcp import __version__
+from billing_mcp.domain.card_numbers import contains
+from billing_mcp.domain.no_card_numbers import refuse_card_numbers
 from billing_mcp.logs import configure_logs
 
 COMMANDS = (
@@ -27,13 +29,16 @@ COMMANDS = (
         "call",
         "accounts",
         "holds",
+        "topups",
+        "payments",
+        "reconcile",
         "catalog",
         "report",
         "keys",
         "db",
         "audit",
     ),
-    *("worker", "outbox", "backup", "restore", "bundle"),
+    *("worker", "outbox", "webhooks", "backup", "restore", "bundle"),
 )
 """Each is a module of this package that has its `app`, but for those that share one."""
 _SHARED = {"restore": ("backup", "restore_app")}
@@ -41,6 +46,14 @@ _SHARED = {"restore": ("backup", "restore_app")}
 
 class _Commands(TyperGroup):
     """Imports the one command that is wanted: a server that agents wait for must not load them all."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Before anything shows or stores what a command was given."""
+        for place, argument in enumerate(args):
+            if contains(argument):
+                _refuse(_name(args, place), argument)
+        rest: list[str] = super().parse_args(ctx, args)
+        return rest
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the library's signature
         return list(COMMANDS)
@@ -52,6 +65,21 @@ class _Commands(TyperGroup):
         command = typer.main.get_command(getattr(import_module(f"{__package__}.{module}"), name))
         command.name = cmd_name
         return command
+
+
+def _name(args: list[str], place: int) -> str:
+    """What an argument is called: its option, what is before its equals sign, or else its place."""
+    name, equals, _ = args[place].partition("=")
+    before = args[place - 1] if place else ""
+    if equals and not contains(name):
+        return name
+    return before if before.startswith("-") else f"argument {place + 1}"
+
+
+def _refuse(name: str, argument: str) -> None:
+    common = import_module(f"{__package__}.common")
+    with common.errors_as_exit_codes():
+        refuse_card_numbers(argument, field=name)
 
 
 app = typer.Typer(

@@ -94,7 +94,6 @@ _WithWorker = Annotated[
         "--worker/--no-worker",
         envvar="BILLING_MCP_WORKER",
         help="Do what falls due as well, as billing-mcp worker does. Default: yes.",
-        rich_help_panel=_HTTP,
     ),
 ]
 

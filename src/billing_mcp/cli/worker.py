@@ -15,7 +15,9 @@ from billing_mcp.app import clock_of, worker_on
 from billing_mcp.catalog.loader import load_catalog
 from billing_mcp.cli.common import Database, Json, run
 from billing_mcp.cli.opened import open_store
-from billing_mcp.worker.lane import Outcome
+from billing_mcp.payments.providers import open_provider
+from billing_mcp.worker.charging import Charging
+from billing_mcp.worker.queues import Outcome
 from billing_mcp.worker.worker import Worker
 
 app = typer.Typer(add_completion=False)
@@ -29,7 +31,7 @@ def worker(
     as_json: Json = False,
     database: Database = None,
 ) -> None:
-    """Do what falls due: give back what holds reserve that are past their time.
+    """Do what falls due: give back what holds reserve that are past their time, and tell webhooks of events.
 
     It runs until Ctrl-C or SIGTERM, and then ends what it has begun. A server over HTTP does the same by
     itself; as many as you like may share a database. Killed at any time, the next one goes on.
@@ -38,12 +40,14 @@ def worker(
 
     async def work() -> None:
         async with open_store(database) as (store, settings):
-            load_catalog(settings.catalog)  # whose prices are wrong must not begin to charge by them
-            worker = worker_on(store, settings, clock_of(settings))
-            if once:
-                await worker.run_once()
-            else:
-                await _until_told(worker)
+            catalog = load_catalog(settings.catalog)  # whose prices are wrong must not begin to charge by them
+            clock = clock_of(settings)
+            provider = await open_provider(settings, store, clock)
+            worker = worker_on(store, settings, clock, Charging(store, catalog, clock, provider))
+            try:
+                await (worker.run_once() if once else _until_told(worker))
+            finally:
+                await provider.close()
         _show(worker, as_json=as_json)
         if once and worker.outcomes["dead"]:
             raise typer.Exit(1)

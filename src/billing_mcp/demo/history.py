@@ -6,11 +6,13 @@ clock is set to its moment, and the platform or an agent acts as they would have
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from billing_mcp.catalog.loader import default_catalog
+from billing_mcp.demo.payments import Agents
 from billing_mcp.demo.traffic import (
     MESSAGES,
     SENDER,
@@ -22,16 +24,12 @@ from billing_mcp.demo.traffic import (
     pay_sender,
 )
 from billing_mcp.domain.clock import start_of
-from billing_mcp.domain.errors import Internal, Refused
+from billing_mcp.domain.errors import Refused
 from billing_mcp.domain.money import MICROS_PER_UNIT
 from billing_mcp.domain.periods import period_of
-from billing_mcp.kernel.execution import Executor, Request
-from billing_mcp.kernel.limits import Limits
-from billing_mcp.kernel.principal import Permission, Principal
-from billing_mcp.kernel.programs import SingleCall
-from billing_mcp.operations import REGISTRY
 from billing_mcp.operations.platform import ComponentType, count_components, open_account, receive_payment
 from billing_mcp.operations.platform_holds import PlatformHolds
+from billing_mcp.payments.embedded import EmbeddedProvider
 from billing_mcp.store.store import Store
 from billing_mcp.worker.cycle import close_ended_period
 
@@ -39,7 +37,9 @@ MONTHS = 6
 _CURRENCY = "EUR"
 _OFFERED = 60
 """To how many customers the campaign goes that is paused."""
-_SEEDER = Principal("demo", frozenset(Permission))
+_SETTLED = timedelta(days=3, minutes=1)
+_RETURNED = timedelta(days=10, minutes=1)
+"""When a SEPA debit of the test provider has settled, and when one that is taken back is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,12 @@ class Story:
     """What else it has, and how many."""
     holds: tuple[tuple[str, int], ...] = ()
     """What is in flight in the month that runs now: reference and micros."""
+    pays_by: str | None = None
+    """The token of the payment method that it tops up with; None: by bank transfer."""
+    returned_eur: tuple[tuple[int, int], ...] = ()
+    """In which month a SEPA debit of how much is tried from an account that the bank takes it back to."""
+    wants: Mapping[str, Mapping[str, Any]] | None = None
+    """What its agent sets in the month that runs now: functions with their arguments."""
 
 
 STORIES = (
@@ -73,6 +79,11 @@ STORIES = (
         changes=((1, "smtp_per_mailbox"),),
         also=(("proxy", 3),),
         holds=(("campaign_autumn_sale", 8_300_000), ("campaign_newsletter_47", 4_212_500)),
+        pays_by="tok_visa",
+        wants={
+            "billing.auto_reload.set": {"enabled": True, "threshold": "50.00", "target": "250.00", "monthly_cap": 500},
+            "billing.alerts.set": {"amounts": ["100.00", "25.00"]},
+        },
     ),
     Story(
         account_id="0190c0de-0000-7000-8000-000000000002",
@@ -83,6 +94,8 @@ STORIES = (
         topups_eur=(300, 200, 200, 200, 200, 200, 250),
         first_plan="smtp_per_proxy",
         also=(("mailbox", 900),),
+        pays_by="tok_sepa",
+        returned_eur=((3, 60),),
     ),
     Story(
         account_id="0190c0de-0000-7000-8000-000000000003",
@@ -126,7 +139,7 @@ async def seed_demo(
     scenes = sorted((scene for story in STORIES for scene in _scenes(story, now.date())), key=lambda s: s[0])
     traffic = sorted(_traffic(now, messages), key=lambda s: s[0])
     played = [scene for scene in [*traffic, *scenes] if scene[0] <= now]
-    stage = _Stage(store)
+    stage = await _Stage.open(store)
     try:
         for done, (moment, act) in enumerate(played, start=1):
             stage.now = moment
@@ -134,18 +147,27 @@ async def seed_demo(
             if progress is not None:
                 progress(done, len(played))
     finally:
-        await stage.executor.close()
+        await stage.agents.close()
     return True
 
 
 class _Stage:
-    """The store, and an executor whose clock is set to each scene."""
+    """The store, and agents whose clock is set to each scene."""
+
+    agents: Agents
 
     def __init__(self, store: Store) -> None:
-        self.now = datetime.min.replace(tzinfo=UTC)
+        self.now = datetime.fromtimestamp(0, UTC)
         self.store = store
         self.catalog = default_catalog()
-        self.executor = Executor(store, REGISTRY, self.catalog, lambda: self.now, Limits())
+
+    @classmethod
+    async def open(cls, store: Store) -> _Stage:
+        """The stage, with a payment provider."""
+        stage = cls(store)
+        provider = await EmbeddedProvider.open(store, lambda: stage.now)
+        stage.agents = Agents(store, stage.catalog, lambda: stage.now, provider)
+        return stage
 
 
 def _traffic(now: datetime, messages: int) -> Iterator[Scene]:
@@ -174,8 +196,9 @@ def _scenes(story: Story, today: date) -> Iterator[Scene]:
         else:
             yield midnight, _close(story)
         yield midnight + timedelta(hours=8), _count(story, month)
-        if story.topups_eur[month]:
-            yield midnight + timedelta(hours=9, minutes=30), _pay(story, month)
+        yield from _payments(story, month, midnight)
+        if month == MONTHS and story.wants:
+            yield midnight + timedelta(hours=9, minutes=40), _set(story, story.wants)
         if month == 0:
             yield midnight + timedelta(hours=10), _choose(story, story.first_plan)
         if month == MONTHS and story.holds:
@@ -183,6 +206,19 @@ def _scenes(story: Story, today: date) -> Iterator[Scene]:
         for when, plan_id in story.changes:
             if when == month:
                 yield midnight + timedelta(days=11, hours=14), _choose(story, plan_id)
+
+
+def _payments(story: Story, month: int, midnight: datetime) -> Iterator[Scene]:
+    """What comes in, or is tried, and when the provider tells what came of it."""
+    if story.topups_eur[month]:
+        paid = midnight + timedelta(hours=9, minutes=30)
+        yield paid, _pay(story, month)
+        yield paid + _SETTLED, _hear
+    for when, euros in story.returned_eur:
+        if when == month:
+            tried = midnight + timedelta(days=5, hours=11)
+            yield tried, _try(story, euros)
+            yield from ((tried + later, _hear) for later in (_SETTLED, _RETURNED))
 
 
 def _period_starts(today: date, anchor_day: int) -> list[date]:
@@ -213,11 +249,30 @@ def _count(story: Story, month: int) -> Callable[[_Stage], Awaitable[None]]:
 
 def _pay(story: Story, month: int) -> Callable[[_Stage], Awaitable[None]]:
     async def act(stage: _Stage) -> None:
-        amount_micros = story.topups_eur[month] * MICROS_PER_UNIT
+        euros = story.topups_eur[month]
+        if story.pays_by is not None:
+            await stage.agents.pay(story.account_id, story.pays_by, euros)
+            return
         async with stage.store.write(stage.now) as tx:
-            await receive_payment(tx, story.account_id, amount_micros, provider="bank_transfer")
+            await receive_payment(tx, story.account_id, euros * MICROS_PER_UNIT, provider="bank_transfer")
 
     return act
+
+
+def _try(story: Story, euros: int) -> Callable[[_Stage], Awaitable[None]]:
+    return lambda stage: stage.agents.pay(story.account_id, "tok_sepa_returned", euros)
+
+
+def _set(story: Story, wants: Mapping[str, Mapping[str, Any]]) -> Callable[[_Stage], Awaitable[None]]:
+    async def act(stage: _Stage) -> None:
+        for function, arguments in wants.items():
+            await stage.agents.call(function, account_id=story.account_id, **arguments)
+
+    return act
+
+
+async def _hear(stage: _Stage) -> None:
+    await stage.agents.hear()
 
 
 def _hold(story: Story) -> Callable[[_Stage], Awaitable[None]]:
@@ -232,10 +287,7 @@ def _hold(story: Story) -> Callable[[_Stage], Awaitable[None]]:
 
 def _choose(story: Story, plan_id: str) -> Callable[[_Stage], Awaitable[None]]:
     async def act(stage: _Stage) -> None:
-        call = SingleCall("billing.plan.change", {"account_id": story.account_id, "plan_id": plan_id})
-        answer = await stage.executor.execute(Request(call, _SEEDER))
-        if answer.error is not None:
-            raise Internal(f"the past cannot be lived: {answer.error.code}: {answer.error.message}")
+        await stage.agents.call("billing.plan.change", account_id=story.account_id, plan_id=plan_id)
 
     return act
 

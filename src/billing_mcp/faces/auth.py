@@ -30,7 +30,8 @@ PROBES = frozenset({"/livez", "/readyz"})
 
 _OPEN = PROBES | METADATA_PATHS | {"/docs", "/openapi.json", "/errors"}
 _OPEN_BELOW = "/static-offline-docs/"
-_PLATFORMS = ("/metrics", "/v1/platform", "/v1/messages", "/v1/campaigns")
+_SIGNED, _SIGNED_END = "/v1/providers/", "/webhooks"
+_PLATFORMS = ("/metrics", "/v1/platform", "/v1/messages", "/v1/campaigns", "/v1/accounts")
 _CREDENTIALS = frozenset({"access_token", "token", "key", "api_key"})
 
 _BEARER = "bearer "
@@ -97,7 +98,7 @@ class SignIn:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or let it pass."""
-        if scope["type"] != "lifespan" and not is_open(scope["path"]):
+        if scope["type"] != "lifespan" and not is_open(scope["path"]) and not is_signed(scope["path"]):
             try:
                 scope[CALLER] = await self._caller(scope)
             except BillingError as error:
@@ -161,6 +162,11 @@ def platform_in(scope: Scope) -> Platform:
 def is_open(path: str) -> bool:
     """Whether a path is for everybody, so that nobody signs in there."""
     return path in _OPEN or path.startswith(_OPEN_BELOW)
+
+
+def is_signed(path: str) -> bool:
+    """Whether a path is for who signs the body: nobody signs in there, and what is signed badly is refused."""
+    return path.startswith(_SIGNED) and path.endswith(_SIGNED_END)
 
 
 def _is_platforms(path: str) -> bool:

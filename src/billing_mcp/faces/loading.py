@@ -1,4 +1,7 @@
-"""Owns opening the app behind the first answers: who lists the tools does not wait for a database."""
+"""Owns opening the app behind the first answers: who lists the tools does not wait for a database.
+
+With it a worker starts, unless the settings say otherwise: a top-up goes on after its script, and nobody else may run.
+"""
 
 from __future__ import annotations
 
@@ -68,6 +71,8 @@ class _Opening:
         module = await asyncio.to_thread(import_module, "billing_mcp.app")
         try:
             app: App = await self._stack.enter_async_context(module.App.open(self._settings))
+            if self._settings.worker:
+                await self._stack.enter_async_context(app.worker().running())
         except BillingError as error:
             log.error("not_ready", code=error.code, message=error.message, hint=error.hint)
             raise

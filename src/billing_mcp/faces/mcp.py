@@ -16,6 +16,7 @@ from mcp_types import (
     GetPromptResult,
     InputRequiredResult,
     TextContent,
+    Tool,
     ToolAnnotations,
 )
 from pydantic import Field
@@ -25,6 +26,7 @@ from billing_mcp.domain.errors import BillingError, InvalidArgument
 from billing_mcp.faces.asked import asked
 from billing_mcp.faces.loading import AppSource, loading
 from billing_mcp.faces.scope import EXECUTION_ID
+from billing_mcp.faces.slim import slimmed
 from billing_mcp.kernel.answer import Answer, AnswerError
 from billing_mcp.kernel.principal import Principal
 from billing_mcp.kernel.registry import Registry
@@ -44,17 +46,17 @@ IdempotencyKey = Annotated[
 ]
 
 _DESCRIPTION = """\
-Runs a short Python script against the billing system, as one transaction: all it does commits together, or \
-nothing does if it fails. {preview}
+Runs a Python script against the billing system as one transaction: all of it commits, or nothing if it fails. {preview}
 
-Functions (by keyword, no await; each returns a dict):
+Functions take account_id=... and the arguments shown, by keyword, no await, and return a dict of the fields \
+shown (... is more).
 {signatures}
-billing.help() lists your accounts; billing.help("{example}") shows one function whole.
+billing.help("{example}") tells all of one; billing.help() lists your accounts.
 
-Amounts are exact decimal strings: compute with Decimal. Dates are ISO 8601 in UTC. A refusal raises: \
-PermissionError, LookupError, ValueError or RuntimeError, its text starting with a stable code."""
+Amounts are exact decimal strings: compute with Decimal. Dates are ISO 8601, UTC. A refusal raises PermissionError, \
+LookupError, ValueError or RuntimeError; its text starts with a stable code."""
 
-_PREVIEW = "Preview first what changes something: `preview=true`."
+_PREVIEW = "Preview changes first: preview=true."
 
 
 Opened = Callable[[], AbstractAsyncContextManager[AppSource]]
@@ -84,7 +86,8 @@ def build_server(settings: Settings, opened: Opened, caller: Caller) -> MCPServe
         "billing-mcp",
         title="Billing",
         version=__version__,
-        instructions="Call `execute` with a Python script. `billing.help()` in it lists functions and accounts.",
+        instructions="Call `execute` with a Python script. `billing.help()` in it lists functions and accounts. "
+        "An answer's `followups` tell what came of payments after it committed.",
         lifespan=lifespan,
         log_level="WARNING",
     )
@@ -107,6 +110,12 @@ class _Server(MCPServer[AppSource]):
         except InvalidArgument as error:
             return _result(_refused(error))
         return await super().call_tool(name, asdict(script), context)
+
+    async def list_tools(self) -> list[Tool]:
+        """The tool, with schemas that say the same in fewer bytes."""
+        (tool,) = await super().list_tools()
+        slim = {"input_schema": slimmed(tool.input_schema), "output_schema": slimmed(tool.output_schema or {})}
+        return [tool.model_copy(update=slim)]
 
     async def get_prompt(
         self,

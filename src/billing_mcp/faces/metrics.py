@@ -92,6 +92,10 @@ class Metrics(Observer):
         self._job_s = prometheus.Histogram(
             "billing_job_seconds", "How long jobs took.", ["topic"], buckets=_JOB_S, registry=registry
         )
+        self._webhooks = prometheus.Counter(
+            "billing_provider_webhooks_total", "Webhooks of payment providers that ended.", ["provider", "outcome"],
+            registry=registry,
+        )  # fmt: skip
 
     def _add_requests(self, registry: prometheus.CollectorRegistry) -> None:
         self._requests = prometheus.Counter(
@@ -154,6 +158,10 @@ class Metrics(Observer):
         """Count it by topic and outcome."""
         self._jobs.labels(topic, outcome).inc()
         self._job_s.labels(topic).observe(seconds)
+
+    def webhook_ended(self, provider: str, outcome: str) -> None:
+        """Count it by provider and outcome."""
+        self._webhooks.labels(provider, outcome).inc()
 
     def request_ended(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request over HTTP. `route` is a template, never a path."""

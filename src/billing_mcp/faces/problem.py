@@ -66,7 +66,13 @@ STATUSES: dict[int, Status] = {
 """Every status that an error can have. A code that is named here has its own, any other that of its class."""
 
 _STATUS_OF = {each: number for number, status in STATUSES.items() for each in status.errors}
-_RETRY_AFTER_S = {"database_unavailable": 5, "issuer_unavailable": 5, "outcome_unknown": 5, "unavailable": 5}
+_RETRY_AFTER_S = {
+    "database_unavailable": 5,
+    "issuer_unavailable": 5,
+    "outcome_unknown": 5,
+    "provider_unavailable": 5,
+    "unavailable": 5,
+}
 _RETRY_STATUSES = frozenset({409, 429, 503})
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 

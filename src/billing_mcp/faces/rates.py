@@ -19,7 +19,7 @@ from limits.storage import storage_from_string
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from billing_mcp.domain.errors import InvalidArgument, RateLimited
-from billing_mcp.faces.auth import is_open
+from billing_mcp.faces.auth import is_open, is_signed
 from billing_mcp.faces.problem import problem
 from billing_mcp.faces.scope import CALLER
 from billing_mcp.kernel.principal import Platform
@@ -142,7 +142,8 @@ class AddressRate:
 
     Once an address has failed too often, a credential that has not been good before is refused unseen:
     so nobody learns by trying which one is, nor loads the database. Those that have been good pass, since
-    many clients may share the address of a proxy.
+    many clients may share the address of a proxy. For the same reason what a provider signs is looked at always: it
+    costs no database to see whether the signature is good, and what is not counts as a failed sign-in.
     """
 
     def __init__(self, app: ASGIApp, rates: Rates, observer: Observer = NOBODY) -> None:
@@ -160,7 +161,7 @@ class AddressRate:
             await self._app(scope, receive, send)
             return
         credential = _credential(scope["headers"])
-        if self._over and credential not in self._good:
+        if self._over and credential not in self._good and not is_signed(scope["path"]):
             standing = self._over_at(_address(scope))
             if standing is not None:
                 await _refuse(standing, self._observer, scope, receive, send)

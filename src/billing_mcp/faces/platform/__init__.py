@@ -5,7 +5,18 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from billing_mcp.app import App
-from billing_mcp.faces.platform import accounts, campaigns, holds, keys, messages, outbox, receipts, tiers
+from billing_mcp.faces.platform import (
+    accounts,
+    campaigns,
+    holds,
+    keys,
+    messages,
+    outbox,
+    payments,
+    receipts,
+    tiers,
+    webhooks,
+)
 from billing_mcp.faces.platform.desk import Desk
 
 
@@ -20,6 +31,8 @@ def add_platform(api: FastAPI, app: App) -> None:
         campaigns,
         accounts,
         tiers,
+        payments,
         keys,
+        webhooks,
     ):  # as they are: a router within a router is looked through twice
         api.router.routes.extend(part.router.routes)

@@ -13,21 +13,24 @@ from billing_mcp.domain.clock import iso, to_epoch_us
 from billing_mcp.domain.ids import new_id
 from billing_mcp.domain.ledger import Wallet
 from billing_mcp.domain.money import decimal_of, format_micros
-from billing_mcp.faces.platform.desk import PREFIX, AccountId, AtDesk, Keyed, Reply
+from billing_mcp.faces.platform.desk import PREFIX, AccountId, AtDesk, Desk, Keyed, Reply
 from billing_mcp.faces.platform.direct import hot_router
 from billing_mcp.faces.platform.models import (
     Account,
     Accounts,
+    AccountTax,
     Component,
     Components,
     Credit,
     NewAccount,
     NewCredit,
+    NewTax,
     PageAsked,
     Quantity,
 )
-from billing_mcp.operations.paging import cut, wrong_cursor
+from billing_mcp.operations.paging import cut, moment_and_id
 from billing_mcp.operations.platform import ComponentType, count_components, open_account
+from billing_mcp.operations.taxing import set_customer, shown_tax
 from billing_mcp.store.accounts import AccountRecord
 from billing_mcp.store.store import Transaction
 
@@ -44,7 +47,7 @@ async def create_account(given: NewAccount, asking: Keyed) -> Response:
     async def work(tx: Transaction) -> Reply:
         account_id = given.account_id or new_id(tx.now)
         account = await open_account(tx, account_id, given.name, asking.desk.currency)
-        shown = _account(account, await tx.ledger.wallet(account_id))
+        shown = _account(account, await tx.ledger.wallet(account_id), asking.desk)
         return Reply.of(shown, status=201, location=f"{PREFIX}/accounts/{account_id}")
 
     return await asking.in_one_transaction(given, work)
@@ -56,13 +59,13 @@ async def list_accounts(asked: Annotated[PageAsked, Query()], desk: AtDesk) -> d
 
     Give `next_cursor` of an answer as `cursor` to go on, in the same order: no account is skipped or repeated.
     """
-    beyond = None if asked.cursor is None else _place(asked.cursor)
+    beyond = None if asked.cursor is None else moment_and_id(asked.cursor)
     newest_first = asked.order == "newest"
     found = await desk.read(
         lambda tx: tx.accounts.page(beyond=beyond, newest_first=newest_first, limit=asked.limit + 1)
     )
     shown, next_cursor = cut(found, asked.limit, lambda last: _cursor(last[0]))
-    return {"items": [_account(*each) for each in shown], "next_cursor": next_cursor}
+    return {"items": [_account(*each, desk) for each in shown], "next_cursor": next_cursor}
 
 
 @router.get("/accounts/{account_id}", response_model=Account)
@@ -72,7 +75,25 @@ async def get_account(account_id: AccountId, desk: AtDesk) -> dict[str, Any]:
     Errors: not_found.
     """
     state = await desk.read(lambda tx: tx.states.get(account_id))
-    return _account(state.record, state.wallet)
+    return _account(state.record, state.wallet, desk)
+
+
+@router.put("/accounts/{account_id}/tax", response_model=AccountTax)
+async def set_tax(account_id: AccountId, given: NewTax, asking: Keyed) -> Response:
+    """Say who an account is for VAT from now on: VAT is added to what it pays into its wallet.
+
+    In the seller's country it is that country's, in another member state of the EU the customer's, and none for a
+    business there that has a VAT id (reverse charge), outside the EU, and where exempt.
+    Errors: not_found.
+    """
+
+    async def work(tx: Transaction) -> Reply:
+        account = await set_customer(
+            tx, account_id, country=given.country, vat_id=given.vat_id, exempt=given.tax_exempt
+        )
+        return Reply.of(shown_tax(account, asking.desk.tax, tx.now.date()))
+
+    return await asking.in_one_transaction(given, work)
 
 
 @router.put("/accounts/{account_id}/components/{component_type}", response_model=Component)
@@ -125,13 +146,14 @@ async def give_credit(account_id: AccountId, given: NewCredit, asking: Keyed) ->
     return Reply.of(shown, status=201).response(replayed=receipt.replayed)
 
 
-def _account(account: AccountRecord, wallet: Wallet) -> dict[str, Any]:
+def _account(account: AccountRecord, wallet: Wallet, desk: Desk) -> dict[str, Any]:
     return {
         "account_id": account.account_id,
         "name": account.name,
         "status": account.status,
         "currency": wallet.currency,
         **_balances(wallet.available_micros, wallet.reserved_micros),
+        "tax": shown_tax(account, desk.tax, desk.clock().date()),
         "created_at": iso(account.created_at),
     }
 
@@ -154,15 +176,3 @@ def _component(count: ComponentCount) -> dict[str, Any]:
 
 def _cursor(account: AccountRecord) -> str:
     return f"{to_epoch_us(account.created_at):x}-{account.account_id}"
-
-
-def _place(cursor: str) -> tuple[int, str]:
-    """The moment and the id of the account that a cursor names."""
-    moment, _, account_id = cursor.partition("-")
-    try:
-        created_at_us = int(moment, 16)
-    except ValueError:
-        raise wrong_cursor(cursor) from None
-    if created_at_us >= 2**63:
-        raise wrong_cursor(cursor)
-    return created_at_us, account_id

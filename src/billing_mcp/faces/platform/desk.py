@@ -21,12 +21,14 @@ from billing_mcp.operations.platform_money import PlatformMoney
 from billing_mcp.operations.platform_requests import OnceUnderKey, Seal, Told
 from billing_mcp.store.platform_requests import KeyedRequest
 from billing_mcp.store.store import Transaction
+from billing_mcp.worker.receivers import Receivers
 
 T = TypeVar("T")
 
 PREFIX = "/v1/platform"
 MESSAGES = "/v1/messages"
 CAMPAIGNS = "/v1/campaigns"
+ACCOUNTS = "/v1/accounts"
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 
 
@@ -57,12 +59,16 @@ class Desk:
 
     def __init__(self, app: App) -> None:
         self.clock = app.clock
+        self.catalog = app.catalog
         self.currency = app.catalog.currency
         self.book = app.catalog.book
+        self.tax = app.catalog.tax
         self.holds = app.holds
         self.messages = app.messages
         self.money = PlatformMoney(app.store, app.clock)
         self.once = OnceUnderKey(app.store, app.clock)
+        self.to_loopback = app.settings.webhooks_to_loopback
+        self.receivers = Receivers(app.clock, to_loopback=self.to_loopback)
         self._store = app.store
 
     async def read(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
@@ -188,3 +194,5 @@ AccountId = Annotated[Uuid, Path(description="The account.")]
 HoldId = Annotated[Uuid, Path(description="The hold.")]
 MessageId = Annotated[Uuid, Path(description="The message.")]
 CampaignId = Annotated[Uuid, Path(description="The campaign.")]
+EndpointId = Annotated[Uuid, Path(description="The webhook endpoint.")]
+DeliveryId = Annotated[Uuid, Path(description="The delivery.")]

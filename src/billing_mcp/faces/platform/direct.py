@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Scope
 
+from billing_mcp.domain.no_card_numbers import refuse_card_numbers
 from billing_mcp.faces.platform.desk import PREFIX, asking_of
 from billing_mcp.faces.rest.answering import encoded, found, links_of
 from billing_mcp.faces.rest.reading import json_object, query
@@ -26,6 +27,8 @@ from billing_mcp.faces.scope import ACCOUNT_ID
 
 _WORDS = frozenset({"batch", "inbound", "receipts"})
 """They stand in a path where an id can stand."""
+_UNKEPT = frozenset({"text"})
+"""The text of a message is counted and not kept: a parcel's number in it must not refuse a thousand messages."""
 _ASKED, _ASKING, _BODY, _DESK = "asked", "asking", "given", "desk"
 
 
@@ -84,15 +87,19 @@ class HotRoute(APIRoute):
 
 
 def _checked(request: Request, name: str, adapter: TypeAdapter[Any]) -> Any:
+    given = request.path_params[name]
+    refuse_card_numbers(given, field=name)
     try:
-        return adapter.validate_python(request.path_params[name])
+        return adapter.validate_python(given)
     except ValidationError as error:
         raise _wrong(error, "path", name) from None
 
 
 def _query(request: Request, adapter: TypeAdapter[Any]) -> Any:
+    asked = query(request)
+    refuse_card_numbers(asked)
     try:
-        return adapter.validate_python(query(request))
+        return adapter.validate_python(asked)
     except ValidationError as error:
         raise _wrong(error, "query") from None
 
@@ -102,6 +109,7 @@ async def _body(request: Request, model: TypeAdapter[Any], default: Any) -> Any:
     if not body and isinstance(default, BaseModel):
         return default
     value = await json_object(request)
+    refuse_card_numbers(value, but=_UNKEPT)
     try:
         given = model.validate_python(value)
     except ValidationError as error:

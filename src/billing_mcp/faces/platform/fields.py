@@ -12,10 +12,12 @@ from pydantic_core import PydanticCustomError
 
 from billing_mcp.domain.errors import InvalidArgument
 from billing_mcp.domain.ids import uuid_of
-from billing_mcp.domain.money import parse_micros
+from billing_mcp.domain.money import MICROS_PER_CENT, parse_micros
 from billing_mcp.operations.platform import MAX_NAME_CHARS, storable_name
 from billing_mcp.operations.platform_holds import MAX_REFERENCE_CHARS, check_amount, check_reference
 from billing_mcp.operations.platform_money import MAX_REASON_CHARS, check_reason
+from billing_mcp.operations.platform_webhooks import HEARABLE, check_event
+from billing_mcp.operations.taxing import MAX_VAT_ID_CHARS, check_country, normal_vat_id
 
 KEY_PATTERN = r"^[ -~]{1,255}$"
 
@@ -68,6 +70,13 @@ def _amount(value: object) -> int:
     raise _wrong("amount", words, 'Write it as text: "0.0065".')
 
 
+def _cents(value: object) -> int:
+    amount_micros = _amount(value)
+    if amount_micros % MICROS_PER_CENT:
+        raise _wrong("cents", "be a positive decimal amount as text, in whole cents", 'Write it as text: "11.90".')
+    return amount_micros
+
+
 def _uuid(value: object) -> str:
     found = uuid_of(value) if isinstance(value, str) else None
     if found is not None:
@@ -117,6 +126,9 @@ _POSITIVE = r"^(?!0+(\.0+)?$)[0-9]{1,12}(\.[0-9]{1,6})?$"
 Amount = Annotated[int, BeforeValidator(_amount), _text(_POSITIVE, "0.0065")]
 """A positive amount in the wallet's currency, as decimal text; micros once it is read."""
 
+Cents = Annotated[int, BeforeValidator(_cents), _text(r"^(?!0+(\.0+)?$)[0-9]{1,12}(\.[0-9]{1,2})?$", "11.90")]
+"""The same in whole cents, which is what a payment provider moves."""
+
 Uuid = Annotated[
     str, BeforeValidator(_uuid), WithJsonSchema({"type": "string", "format": "uuid", "examples": [EXAMPLE_ID]})
 ]
@@ -153,9 +165,24 @@ Reason = Annotated[
         examples=["Goodwill for the outage of 1 March"],
     ),
 ]
+EventName = Annotated[
+    str,
+    _as_checked(check_event, "event", "be a type of event that endpoints can hear of"),
+    WithJsonSchema({"type": "string", "enum": list(HEARABLE), "examples": ["billing.invoice.issued"]}),
+]
 Key = Annotated[str, Field(pattern=KEY_PATTERN, examples=["7d0c2a52-6f0b-4b9e-9d0e-3f4e8a1b2c3d"])]
 """A caller's idempotency key."""
 
+Country = Annotated[
+    str,
+    _as_checked(check_country, "country", "be the code of a country (ISO 3166, two capital letters)"),
+    Field(json_schema_extra={"pattern": "^[A-Z]{2}$"}, examples=["FR"]),
+]
+VatId = Annotated[
+    str,
+    _as_checked(normal_vat_id, "vat_id", "be a VAT id of a member state of the EU, with the right check digits"),
+    Field(json_schema_extra={"maxLength": MAX_VAT_ID_CHARS}, examples=["FR61954506077"]),
+]
 DecimalText = Annotated[str, Field(pattern=r"^-?[0-9]+\.[0-9]{2,6}$", examples=["12.40"])]
 Number = Annotated[
     Decimal, WithJsonSchema({"type": "number", "examples": [12.4]}), Field(description="An exact number.")

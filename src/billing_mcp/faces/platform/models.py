@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, JsonValue
 
 from billing_mcp.domain.holds import HoldStatus
 from billing_mcp.domain.plans import AccountStatus
+from billing_mcp.domain.tax import Treatment
 from billing_mcp.faces.platform import fields
 from billing_mcp.faces.platform.fields import (
     EXAMPLE_ID,
@@ -58,6 +59,32 @@ class NewAccount(Given):
     account_id: Annotated[Uuid | None, Field(description="Its id; by default a new one, in order of time.")] = None
 
 
+class NewTax(Given):
+    """Who an account is for VAT; what is not given is not known of it any more."""
+
+    country: Annotated[
+        fields.Country | None, Field(description="Where it is. Default: that of its VAT id, or else the seller's.")
+    ] = None
+    vat_id: Annotated[
+        fields.VatId | None,
+        Field(description="Of a business in the EU. Its check digits are checked; whether it is in force is not."),
+    ] = None
+    tax_exempt: Annotated[bool, Field(description="Whether no VAT is added, whatever else.")] = False
+
+
+class AccountTax(Shown):
+    """Who an account is for VAT, and what is added by that to what it pays today."""
+
+    country: Annotated[str | None, Field(description="ISO 3166; null for that of the seller.", examples=["FR"])]
+    vat_id: str | None
+    tax_exempt: bool
+    treatment: Treatment
+    rate_percent: Annotated[DecimalText, Field(examples=["25.50"])]
+    rate_country: Annotated[str, Field(description="Where the service is supplied, for VAT.", examples=["FR"])]
+    on_100: Annotated[DecimalText, Field(description="What is added to a top-up of 100.00.", examples=["20.00"])]
+    note: Annotated[str, Field(description="Why, for an invoice.")]
+
+
 class Account(Shown):
     """A customer account, and what its wallet has."""
 
@@ -68,6 +95,7 @@ class Account(Shown):
     free: Annotated[Number, Field(description="What can be spent now: an exact number.")]
     reserved: Annotated[Number, Field(description="What open holds have set aside: an exact number.")]
     total: Annotated[Number, Field(description="Both together: an exact number.")]
+    tax: AccountTax
     created_at: ShownMoment
 
 

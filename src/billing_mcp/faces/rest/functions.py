@@ -17,12 +17,14 @@ from starlette.responses import Response
 
 from billing_mcp.app import App
 from billing_mcp.domain.errors import BillingError, InvalidArgument
+from billing_mcp.domain.no_card_numbers import card_number
 from billing_mcp.faces.auth import principal_in
 from billing_mcp.faces.rest.answering import done, encoded, found, links_of
 from billing_mcp.faces.rest.openapi import function_docs, operation_id
 from billing_mcp.faces.rest.reading import idempotency_key, json_object, query
 from billing_mcp.faces.rest.refusing import refusal
 from billing_mcp.faces.scope import EXECUTION_ID
+from billing_mcp.kernel.answer import Answer
 from billing_mcp.kernel.arguments import ArgumentParser, from_json, from_text
 from billing_mcp.kernel.principal import Principal
 from billing_mcp.kernel.registry import Operation, Parameter, Registry
@@ -134,7 +136,17 @@ async def _execute(
     request.scope[EXECUTION_ID] = answer.execution_id
     if answer.error is not None:
         raise answer.error.as_error()
-    return done(encoded(answer.result), execution_id=answer.execution_id, replayed=answer.replayed)
+    return done(encoded(_newest(answer)), execution_id=answer.execution_id, replayed=answer.replayed)
+
+
+def _newest(answer: Answer) -> Any:
+    """The result, as a followup tells of the very same thing if one does: here nothing else shows followups."""
+    told = [each for followup in answer.followups for each in followup.items()]
+    for name, thing in told:
+        same = isinstance(answer.result, dict) and thing.keys() == answer.result.keys()
+        if same and thing[f"{name}_id"] == answer.result[f"{name}_id"]:
+            return thing
+    return answer.result
 
 
 class _Explainer:
@@ -146,6 +158,9 @@ class _Explainer:
         self._parser = ArgumentParser(place.name, parameters)
 
     def __call__(self, error: InvalidArgument, request: Request, sent: dict[str, Any]) -> BillingError:
+        if error.code == "card_number":
+            name, _, within = (error.field or "").partition(".")
+            return card_number(".".join(filter(None, (self._wire.get(name, name), within))))
         if error.field in request.path_params or error.code == "idempotency_key_reused":
             return error
         try:

@@ -40,11 +40,11 @@ from billing_mcp.operations import REGISTRY
 _ABOUT = """\
 Every request brings a credential as `Authorization: Bearer …`. An agent's key or token is granted accounts and
 permissions (`billing.view`, `billing.manage`); an account that is not granted does not exist for it. A platform key
-reaches `/v1/platform`, `/v1/messages`, `/v1/campaigns` and `/metrics`, and nothing else.
+reaches `/v1/platform`, `/v1/messages`, `/v1/campaigns`, `/v1/accounts` and `/metrics`, and nothing else.
 
 Amounts are exact: decimal texts such as `"12.40"`, or JSON numbers where the schema says number; read these as
 decimals. Moments are UTC. Errors are `application/problem+json` with a stable `code`; `type` leads to its page.
-Send `Idempotency-Key` with every POST and PUT: sent again after any failure, it happens once."""
+Send `Idempotency-Key` with every POST, PUT and PATCH: sent again after any failure, it happens once."""
 _EXECUTION_ID = "019ce17d-2100-7ac7-838b-431884db82ec"
 
 
@@ -92,7 +92,9 @@ def execution_docs() -> dict[str, Any]:
         "tags": ["executions"],
         "summary": "Run a billing script as one transaction.",
         "description": "The tool `execute` over REST. All that the script does commits together or not at all. What a "
-        "script did wrong is its answer, with `status` failed; only a request that could not be served is an error.",
+        "script did wrong is its answer, with `status` failed; only a request that could not be served is an error. "
+        'Payments follow the commit: what came of them within three seconds is in `followups`, as `{"topup": …}` or '
+        '`{"payment_method": …}`.',
         "security": [{"bearer": []}],
         "parameters": [parameter("IdempotencyKey")],
         "requestBody": {
@@ -143,6 +145,7 @@ def describe(api: FastAPI) -> dict[str, Any]:
         + [
             {"name": "executions", "description": "Scripts, each one transaction."},
             {"name": "platform", "description": "For the platform's own servers, with a platform key."},
+            {"name": "providers", "description": "For the payment provider, which signs what it sends."},
             {"name": "watching", "description": "For whoever watches the process."},
         ],
     )
@@ -167,7 +170,11 @@ def _show_functions_examples(document: dict[str, Any]) -> None:
 
 
 def _description(operation: Operation) -> str:
-    what = "An execution of this one call: recorded, and done once under its key. " if operation.writes else ""
+    what = (
+        "An execution of this one call: recorded, and done once under its key. What follows its commit is waited for "
+        "up to three seconds, and is answered as it stands then. "
+    )
+    what = what if operation.writes else ""
     return f"{operation.doc}\n\n{what}Needs `{operation.permission.value}`. In a script: `{operation.name}`."
 
 

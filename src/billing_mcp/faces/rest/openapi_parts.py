@@ -98,7 +98,9 @@ def show_examples(operation: dict[str, Any], name: str) -> None:
     kept = recorded()[name]
     if "request" in kept:
         operation["requestBody"]["content"][JSON]["examples"] = {"recorded": {"value": kept["request"]}}
-    (success,) = [response for status, response in operation["responses"].items() if status in ("200", "201", "204")]
+    (success,) = [
+        response for status, response in operation["responses"].items() if status in ("200", "201", "202", "204")
+    ]
     if "response" in kept:
         success["content"][JSON]["example"] = kept["response"]
 

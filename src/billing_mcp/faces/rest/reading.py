@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from billing_mcp.domain.errors import InvalidArgument
 from billing_mcp.domain.instructions import MAX_KEY_CHARS
+from billing_mcp.domain.no_card_numbers import refuse_card_numbers
 
 IDEMPOTENCY_KEY = "idempotency-key"
 
@@ -63,4 +64,5 @@ def idempotency_key(request: Request) -> str:
             field="Idempotency-Key",
             hint="Use a UUID, and the same one when you send the same again.",
         )
+    refuse_card_numbers(key, field="Idempotency-Key")
     return key
