@@ -14,6 +14,7 @@ from billing_mcp.faces.bodies import Bodies
 from billing_mcp.faces.metrics import Metrics
 from tests.faces.asgi import Sent, scope_of
 from tests.faces.server import HttpServer, make_key, serving
+from tests.sockets import connection_to
 
 KB = 1024
 
@@ -114,15 +115,12 @@ async def test_a_path_may_have_a_limit_of_its_own() -> None:
 
 async def raw(server: HttpServer, key: str, *parts: bytes, **headers: str) -> bytes:
     """All that a server answers to parts of a request until it hangs up, while nothing more is sent."""
-    host, _, port = server.address.rpartition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
     lines = {"host": server.address, "authorization": f"Bearer {key}", "content-type": "application/json", **headers}
     head = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in lines.items())
-    writer.write(f"POST /mcp HTTP/1.1\r\n{head}\r\n".encode() + b"".join(parts))
-    await writer.drain()
-    answer = await reader.read()
-    writer.close()
-    return answer
+    async with connection_to(server.address) as (reader, writer):
+        writer.write(f"POST /mcp HTTP/1.1\r\n{head}\r\n".encode() + b"".join(parts))
+        await writer.drain()
+        return await reader.read()
 
 
 async def test_a_server_hangs_up_on_who_sends_too_much_or_never_ends(demo: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 from billing_mcp.faces.connections import MAX_HEAD_BYTES
 from billing_mcp.faces.http import listen
 from tests.faces.server import HttpServer, make_key, serving
+from tests.sockets import connection_to
 
 PROBE = b"GET /livez HTTP/1.1\r\nHost: x\r\n"
 BOUND_S = 40
@@ -20,17 +21,15 @@ BOUND_S = 40
 
 async def until_hung_up(server: HttpServer, *parts: bytes) -> bytes:
     """What a server answers to these parts until it hangs up on who sends nothing more."""
-    host, _, port = server.address.rpartition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
     answer = b""
-    with suppress(ConnectionError):
-        async with asyncio.timeout(BOUND_S):
-            for part in parts:
-                writer.write(part)
-                await writer.drain()
-            while piece := await reader.read(1 << 16):
-                answer += piece
-    writer.close()
+    async with connection_to(server.address) as (reader, writer):
+        with suppress(ConnectionError):
+            async with asyncio.timeout(BOUND_S):
+                for part in parts:
+                    writer.write(part)
+                    await writer.drain()
+                while piece := await reader.read(1 << 16):
+                    answer += piece
     return answer
 
 
@@ -54,12 +53,9 @@ async def test_who_connects_and_sends_no_request_or_half_of_one_is_not_waited_fo
     ],
 )
 async def test_a_head_that_does_not_end_fills_no_memory(demo: str, begin: bytes) -> None:
-    async with serving(demo) as server:
-        host, _, port = server.address.rpartition(":")
-        _, writer = await asyncio.open_connection(host, int(port))
+    async with serving(demo) as server, connection_to(server.address) as (_, writer):
         with pytest.raises(ConnectionError):
             await send_without_end(writer, begin)
-        writer.close()
 
 
 async def send_without_end(writer: asyncio.StreamWriter, begin: bytes) -> None:

@@ -31,6 +31,7 @@ from tests.faces.server import (
     make_key,
     serving,
 )
+from tests.sockets import connection_to
 
 ERAS = pytest.mark.parametrize("era", ["legacy", "2026-07-28"])
 BINDS = pytest.mark.parametrize("host", ["127.0.0.1", "::1", "0.0.0.0"])  # noqa: S104
@@ -259,18 +260,16 @@ async def test_a_client_that_hangs_up_mid_call_leaves_the_whole_effect_or_none(d
     async with serving(demo) as server:
         async with connected(server, key) as client:
             before = answer(await execute(client, BALANCE))["result"]
-        host, _, port = server.address.rpartition(":")
         body = json.dumps(call(CHANGE))
         head = (
             f"POST /mcp HTTP/1.1\r\nHost: {server.address}\r\nAuthorization: Bearer {key}\r\n"
             f"Accept: application/json, text/event-stream\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
-        _, writer = await asyncio.open_connection(host, int(port))
-        writer.write((head + body).encode())
-        await writer.drain()
-        await asyncio.sleep(delay_s)
-        writer.close()
+        async with connection_to(server.address) as (_, writer):
+            writer.write((head + body).encode())
+            await writer.drain()
+            await asyncio.sleep(delay_s)
         async with connected(server, key) as client:
             after = answer(await execute(client, BALANCE))["result"]
             repeated = answer(await execute(client, CHANGE))

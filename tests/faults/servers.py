@@ -19,6 +19,7 @@ import asyncpg
 
 from billing_mcp.store.migrate import upgrade_database
 from tests.faults.ground import BOUND_S
+from tests.sockets import listening
 
 DATABASE = "billing"
 _COMMIT = re.compile(rb"COMMIT;?\0")
@@ -107,13 +108,11 @@ class Server:
 class Line:
     """A line to a server through which every connection goes, and which fails in the ways that lines do."""
 
-    def __init__(self, socket: Path, port: int) -> None:
+    def __init__(self, socket: Path) -> None:
+        self.url = ""
         self._socket = socket
         self._cut: Literal["", "answer", "question"] = ""
         self._dead = asyncio.Event()
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.url = f"postgresql://postgres@127.0.0.1:{port}/{DATABASE}?sslmode=disable"
         self.cuts = 0
         self.hangs_up = True
         """Whether the client hears that the server has hung up. What the server has said before, it hears."""
@@ -123,17 +122,10 @@ class Line:
     @asynccontextmanager
     async def open(cls, socket: Path) -> AsyncIterator[Line]:
         """A line for the block."""
-        listener = await asyncio.start_server(lambda reader, writer: line.carry(reader, writer), "127.0.0.1", 0)
-        line = cls(socket, listener.sockets[0].getsockname()[1])
-        try:
+        line = cls(socket)
+        async with listening(line.carry) as port:
+            line.url = f"postgresql://postgres@127.0.0.1:{port}/{DATABASE}?sslmode=disable"
             yield line
-        finally:
-            listener.close()
-            for writer in line._writers:
-                writer.transport.abort()
-            for task in line._tasks:
-                task.cancel()
-            await asyncio.gather(*line._tasks, return_exceptions=True)
 
     def cut_at_commit(self, what: Literal["answer", "question"]) -> None:
         """At the next COMMIT lose its answer, or the COMMIT itself, and hang up."""
@@ -148,14 +140,14 @@ class Line:
         self._dead = asyncio.Event()
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection."""
+        """Serve one connection, which ends as the two sides of it say, or not before the line does."""
         server_reader, server_writer = await asyncio.open_unix_connection(str(self._socket))
-        self._writers |= {writer, server_writer}
         pipe = _Pipe(self, self._dead, writer, server_writer)
-        for work in (pipe.ask(reader), pipe.answer(server_reader)):
-            task = asyncio.create_task(work)
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        try:
+            await asyncio.gather(pipe.ask(reader), pipe.answer(server_reader))
+            await asyncio.Event().wait()
+        finally:
+            server_writer.transport.abort()
 
     def take_cut(self) -> Literal["", "answer", "question"]:
         """The cut that is due, which is then done."""

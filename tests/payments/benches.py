@@ -17,6 +17,7 @@ from billing_mcp.payments.port import Payment, PaymentOrder, Provider
 from billing_mcp.payments.stripe_provider import StripeProvider
 from billing_mcp.store.store import Store
 from tests.conftest import Clock
+from tests.sockets import listening
 
 Kind = Literal["good", "attach_declined", "declined", "authenticate", "sepa"]
 
@@ -131,10 +132,7 @@ async def over_localstripe(url: str) -> AsyncIterator[Bench]:
     """Stripe's library before a localstripe that has been emptied, and sends webhooks."""
     arrived: asyncio.Queue[tuple[bytes, Mapping[str, str]]] = asyncio.Queue()
 
-    writers: list[asyncio.StreamWriter] = []
-
     async def receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.append(writer)
         _, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
         headers = dict(line.split(": ", 1) for line in lines)
         body = await reader.readexactly(int(headers["Content-Length"]))
@@ -142,9 +140,8 @@ async def over_localstripe(url: str) -> AsyncIterator[Bench]:
         await writer.drain()
         arrived.put_nowait((body, headers))
 
-    receiver = await asyncio.start_server(receive, "127.0.0.1", 0)
-    port = receiver.sockets[0].getsockname()[1]
-    async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {API_KEY}"}) as client:
+    headers = {"Authorization": f"Bearer {API_KEY}"}
+    async with listening(receive) as port, httpx.AsyncClient(base_url=url, headers=headers) as client:
         (await client.delete("/_config/data")).raise_for_status()
         hook = {"url": f"http://127.0.0.1:{port}/", "secret": SECRET}
         (await client.post("/_config/webhooks/ours", json=hook)).raise_for_status()
@@ -153,10 +150,6 @@ async def over_localstripe(url: str) -> AsyncIterator[Bench]:
             yield bench
         finally:
             await bench.provider.close()
-            receiver.close()
-            for writer in writers:
-                writer.close()
-                await writer.wait_closed()
 
 
 async def added(bench: Bench, kind: Kind) -> tuple[str, Method]:

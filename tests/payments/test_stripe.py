@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import json
 import logging
@@ -26,6 +25,7 @@ from billing_mcp.payments.port import Heard, Provider
 from billing_mcp.payments.stripe_provider import StripeProvider
 from tests.conftest import NOW
 from tests.payments.benches import ACCOUNT, API_KEY, RETURN_URL, order_of
+from tests.sockets import listening
 
 OLD_SECRET, NEW_SECRET = "whsec_old", "whsec_new"
 AMOUNT = 1210
@@ -211,10 +211,8 @@ Answer = tuple[int, Any]
 async def answering(answer: Callable[[str, str], Answer]) -> AsyncIterator[tuple[str, list[tuple[str, str, str]]]]:
     """A server that answers as Stripe would, and what it was asked: the first line, the headers, the body."""
     asked: list[tuple[str, str, str]] = []
-    writers: list[asyncio.StreamWriter] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.append(writer)
         line, _, headers = (await reader.readuntil(b"\r\n\r\n")).decode().partition("\r\n")
         length = headers.lower().partition("content-length: ")[2].partition("\r\n")[0]
         asked.append((line, headers, (await reader.readexactly(int(length or 0))).decode()))
@@ -223,16 +221,9 @@ async def answering(answer: Callable[[str, str], Answer]) -> AsyncIterator[tuple
         sent = json.dumps(body).encode()
         writer.write(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % (status, len(sent)) + sent)
         await writer.drain()
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
-    finally:
-        server.close()
-        for writer in writers:
-            writer.close()
-            await writer.wait_closed()
+    async with listening(serve) as port:
+        yield f"http://127.0.0.1:{port}", asked
 
 
 async def test_requests_carry_the_key_that_makes_them_happen_once() -> None:
@@ -329,27 +320,18 @@ async def refusals(provider: StripeProvider) -> list[BillingError]:
 
 @pytest.mark.parametrize("drop_by_drop", [False, True])
 async def test_a_provider_that_never_ends_its_answer_is_unavailable_once_the_time_is_up(drop_by_drop: bool) -> None:
-    hanging: list[asyncio.Task[None] | None] = []
 
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        hanging.append(asyncio.current_task())
-        with contextlib.suppress(ConnectionError):
-            if drop_by_drop:
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
-            while drop_by_drop:
-                writer.write(b" ")
-                await writer.drain()
-                await asyncio.sleep(0.005)
-            await reader.read()
-        writer.close()
+        if drop_by_drop:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+        while drop_by_drop:
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.005)
+        await reader.read()
 
-    server = await asyncio.start_server(hang, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-
-    async with asyncio.timeout(30):
-        found = await refusals(provider(url, timeout_s=0.05))
-        server.close()
-        await asyncio.gather(*filter(None, hanging))
+    async with asyncio.timeout(30), listening(hang) as port:
+        found = await refusals(provider(f"http://127.0.0.1:{port}", timeout_s=0.05))
 
     assert [each.code for each in found] == ["provider_unavailable"] * 10
     assert all(isinstance(each, Unavailable) for each in found)

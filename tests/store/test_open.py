@@ -20,6 +20,7 @@ from billing_mcp.store.engine import parse_database_url
 from billing_mcp.store.migrate import upgrade_database
 from billing_mcp.store.reading.sqlite import SQLiteSnapshots
 from billing_mcp.store.store import Store
+from tests.sockets import listening
 from tests.store.books import ACCOUNT, NOW, open_books, raw_connection, topup, wallet
 
 SECRET = "s3cret-pa55"
@@ -83,9 +84,7 @@ async def test_a_postgresql_server_that_hangs_up_is_unavailable() -> None:
     async def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()
 
-    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
+    async with listening(hang_up) as port:
         with capture_logs() as logs, pytest.raises(Unavailable) as unreachable:
             await Store.open(f"postgresql://somebody:{SECRET}@127.0.0.1:{port}/ledger")
 

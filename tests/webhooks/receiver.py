@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -19,6 +19,7 @@ from billing_mcp.worker.receivers import Receivers
 from billing_mcp.worker.webhooks import webhook_duties
 from billing_mcp.worker.worker import Worker
 from tests.conftest import Clock
+from tests.sockets import listening
 from tests.store.books import ACCOUNT
 
 LIMITS = WorkerLimits(poll_s=0.01, scan_s=0.01, at_a_time=4, job_s=30, attempts=5, grace_s=0.2)
@@ -51,17 +52,12 @@ class Receiver:
     most_at_once: int = 0
     port: int = 0
     news: asyncio.Event = field(default_factory=asyncio.Event)
-    serving: set[asyncio.Task[Any]] = field(default_factory=set)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/hooks"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self.serving.add(task)
-        task.add_done_callback(self.serving.discard)
         self.connections += 1
         self.open_now += 1
         self.most_at_once = max(self.most_at_once, self.open_now)
@@ -72,13 +68,8 @@ class Receiver:
                 await reply(writer, self.answer)
             else:
                 await self.answer(self.heard[-1], writer)
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # nobody is there any more, or the test is over
         finally:
             self.open_now -= 1
-            writer.close()
-            with suppress(ConnectionError, ssl.SSLError):
-                await writer.wait_closed()
 
     async def until(self, count: int) -> None:
         """Wait until so many requests have come in."""
@@ -103,21 +94,11 @@ async def reply(writer: asyncio.StreamWriter, status: int, *lines: str, body: st
 
 
 @asynccontextmanager
-async def receiving(
-    answer: Answering | int = 204, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
-) -> AsyncIterator[Receiver]:
+async def receiving(answer: Answering | int = 204, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
     """A receiver on a free port, for the block."""
     receiver = Receiver(answer)
-    server = await asyncio.start_server(receiver.serve, host, 0, ssl=tls)
-    receiver.port = server.sockets[0].getsockname()[1]
-    try:
+    async with listening(receiver.serve, tls=tls) as receiver.port:
         yield receiver
-    finally:
-        server.close()
-        hanging = list(receiver.serving)
-        for task in hanging:
-            task.cancel()
-        await asyncio.gather(*hanging, return_exceptions=True)
 
 
 class Post:
