@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -19,6 +18,7 @@ from typer.testing import CliRunner
 
 from billing_mcp.cli.main import app
 from tests.logs import logs_restored
+from tests.processes import warm_command
 
 NOW = "2026-03-12T10:00:00Z"
 MAIL = "0190c0de-0000-7000-8000-000000000001"
@@ -88,7 +88,7 @@ def program() -> Cli:
 
     def run(*arguments: str, stdin: str | None = None, **env: str) -> Outcome:
         done = subprocess.run(
-            [sys.executable, "-m", "billing_mcp", *arguments],
+            warm_command(*arguments),
             input=stdin,
             env=os.environ | env,
             capture_output=True,

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from billing_mcp.operations.platform import make_agent_key, make_platform_key, o
 from billing_mcp.settings import Settings
 from billing_mcp.store.store import Transaction
 from tests.logs import logs_restored
+from tests.processes import warm_command
 
 NOW = datetime(2026, 3, 12, 10, 0, tzinfo=UTC)
 READ, OTHERS = STORIES[0].account_id, STORIES[1].account_id
@@ -139,9 +139,7 @@ def housed(folder: Path, **more: str) -> Iterator[House]:
     keys, of_account = asyncio.run(_furnish(database))
     command = ["serve", "--transport", "http", "--port", "0", "--json-response", "--database", database]
     env = dict(os.environ) | {"BILLING_MCP_NOW": NOW.isoformat(), "BILLING_MCP_ANONYMOUS_RATE_LIMIT": ""} | more
-    with subprocess.Popen(
-        [sys.executable, "-m", "billing_mcp", *command], stderr=subprocess.PIPE, text=True, env=env
-    ) as process:
+    with subprocess.Popen(warm_command(*command), stderr=subprocess.PIPE, text=True, env=env) as process:
         assert process.stderr is not None
         line = ""
         while "Serving agents on" not in line:

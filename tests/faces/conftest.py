@@ -21,7 +21,7 @@ from tests.world import World
 def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with the demo's accounts, closed."""
     path = tmp_path_factory.mktemp("demo") / "demo.db"
-    billing_mcp("demo", "--seed-only", "--messages", "1000", "--database", str(path))
+    billing_mcp("demo", "--seed-only", "--messages", "100", "--database", str(path))
     return path
 
 

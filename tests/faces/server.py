@@ -7,18 +7,19 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import httpx2
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
 from mcp_types import CallToolResult
 
 from billing_mcp.demo.history import STORIES
+from tests.processes import warm_command
 
 ACCOUNT = STORIES[0].account_id
 CHANGE = f"billing.plan.change(account_id={ACCOUNT!r}, plan_id='smtp_per_proxy')"
@@ -29,18 +30,19 @@ NOW = "2026-03-12T10:00:00Z"
 def billing_mcp(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
-        command(*arguments), input=stdin, check=True, capture_output=True, text=True, timeout=60, env=environment()
+        warm_command(*arguments), input=stdin, check=True, capture_output=True, text=True, timeout=60, env=environment()
     )
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "billing_mcp", *arguments]
 
 
 def environment(**more: str) -> dict[str, str]:
     generous = {"BILLING_MCP_EXECUTION_AFTER_WRITE_S": "5", "BILLING_MCP_WALL_AFTER_WRITE_S": "10"}
     generous["BILLING_MCP_RATE_LIMIT"] = generous["BILLING_MCP_ANONYMOUS_RATE_LIMIT"] = "1000000/second"
     return dict(os.environ) | {"BILLING_MCP_NOW": NOW} | generous | more
+
+
+def plain_http(timeout_s: float = 60) -> httpx2.AsyncClient:
+    """A client without TLS, which takes longer to set up than a request here."""
+    return httpx2.AsyncClient(timeout=timeout_s, verify=False)
 
 
 async def execute(client: Client, code: str, **options: Any) -> CallToolResult:
@@ -69,6 +71,8 @@ class HttpServer:
     url: str
     process: asyncio.subprocess.Process
     log: list[str]
+    logging: asyncio.Task[None]
+    """Reads the log, or the server would wait for us once the pipe is full."""
 
     @property
     def address(self) -> str:
@@ -79,8 +83,7 @@ class HttpServer:
         """Tell it to end, and wait until it has."""
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGTERM)
-        assert self.process.stderr is not None
-        self.log += (await self.process.stderr.read()).decode().splitlines()
+        await self.logging
         return await self.process.wait()
 
 
@@ -89,15 +92,21 @@ async def serving(database: str, *options: str, host: str = "127.0.0.1", **more:
     """A server on a free port, for the block."""
     arguments = ["serve", "--transport", "http", "--host", host, "--port", "0", "--database", database, *options]
     process = await asyncio.create_subprocess_exec(
-        *command(*arguments), stderr=asyncio.subprocess.PIPE, env=environment(**more)
+        *warm_command(*arguments), stderr=asyncio.subprocess.PIPE, env=environment(**more)
     )
-    assert process.stderr is not None
+    lines = process.stderr
+    assert lines is not None
     log: list[str] = []
     while "Serving agents on" not in (log[-1] if log else ""):
-        line = (await process.stderr.readline()).decode()
+        line = (await lines.readline()).decode()
         assert line, f"it ended: {log}"
         log.append(line.rstrip())
-    server = HttpServer(log[-1].split()[3], process, log)
+    url = log[-1].split()[3]
+
+    async def read_on() -> None:
+        log.extend([line.decode().rstrip("\n") async for line in lines])
+
+    server = HttpServer(url, process, log, asyncio.create_task(read_on()))
     try:
         yield server
     finally:

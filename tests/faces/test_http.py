@@ -24,13 +24,14 @@ from tests.faces.server import (
     HttpServer,
     answer,
     billing_mcp,
-    command,
     connected,
     environment,
     execute,
     make_key,
+    plain_http,
     serving,
 )
+from tests.processes import warm_command
 from tests.sockets import connection_to
 
 ERAS = pytest.mark.parametrize("era", ["legacy", "2026-07-28"])
@@ -51,7 +52,7 @@ async def post(server: HttpServer, *, key: str | None = None, body: Any = None, 
     if key is not None:
         given["authorization"] = f"Bearer {key}"
     url = server.url.replace("0.0.0.0", "127.0.0.1")  # noqa: S104
-    async with httpx2.AsyncClient(timeout=60) as client:
+    async with plain_http() as client:
         return await client.post(url, headers=given, content=json.dumps(call("1 + 1") if body is None else body))
 
 
@@ -305,7 +306,7 @@ def test_an_address_that_is_taken_is_an_error_in_one_line(demo: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         failed = subprocess.run(
-            command("serve", "--transport", "http", "--port", port, "--database", demo),
+            warm_command("serve", "--transport", "http", "--port", port, "--database", demo),
             capture_output=True,
             text=True,
             env=environment(),

@@ -20,14 +20,15 @@ from mcp_types import CallToolResult, TextContent, TextResourceContents
 
 from billing_mcp.demo.history import STORIES
 from billing_mcp.operations import REGISTRY
-from tests.faces.server import ACCOUNT, BALANCE, CHANGE, answer, billing_mcp, command, environment, execute
+from tests.faces.server import ACCOUNT, BALANCE, CHANGE, answer, billing_mcp, environment, execute
+from tests.processes import cold_command, warm_command
 
 ERAS = pytest.mark.parametrize("era", ["legacy", "2026-07-28"])
 
 
 @asynccontextmanager
 async def served(database: str, *options: str, era: str = "auto", **more: str) -> AsyncIterator[Client]:
-    program, *arguments = command("serve", "--database", database, *options)
+    program, *arguments = warm_command("serve", "--database", database, *options)
     parameters = StdioServerParameters(command=program, args=arguments, env=environment(**more))
     async with Client(parameters, mode=era, read_timeout_seconds=60) as client:
         yield client
@@ -173,7 +174,7 @@ async def test_a_client_that_vanishes_mid_execution_leaves_the_whole_effect_or_n
     async with served(demo) as client:
         before = answer(await execute(client, BALANCE))["result"]
     server = await asyncio.create_subprocess_exec(
-        *command("serve", "--database", demo),
+        *cold_command("serve", "--database", demo),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=environment(),

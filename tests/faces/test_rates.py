@@ -21,7 +21,8 @@ from billing_mcp.faces.scope import CALLER
 from billing_mcp.kernel.principal import Permission, Platform, Principal
 from billing_mcp.settings import Settings
 from tests.faces.asgi import client_of
-from tests.faces.server import HttpServer, command, environment, make_key, serving
+from tests.faces.server import HttpServer, environment, make_key, plain_http, serving
+from tests.processes import warm_command
 
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 
@@ -199,7 +200,7 @@ def test_a_storage_that_is_not_there_is_an_error_that_names_the_setting_and_no_p
 async def ping(server: HttpServer, key: str) -> httpx2.Response:
     """One request to a server."""
     headers = {"authorization": f"Bearer {key}", "accept": "application/json, text/event-stream"}
-    async with httpx2.AsyncClient() as client:
+    async with plain_http() as client:
         return await client.post(server.url, json=PING, headers=headers)
 
 
@@ -232,7 +233,7 @@ async def test_whatever_is_tried_from_an_address_what_is_open_stays_open_to_it(d
     ("name", "value"), [("RATE_LIMIT", "a lot"), ("PLATFORM_RATE_LIMIT", "1/blink"), ("RATE_LIMIT_STORAGE", "x://y")]
 )
 async def test_a_bad_setting_ends_the_start_in_one_line_that_names_it(demo: str, name: str, value: str) -> None:
-    arguments = command("serve", "--transport", "http", "--port", "0", "--database", demo)
+    arguments = warm_command("serve", "--transport", "http", "--port", "0", "--database", demo)
     variables = environment(**{f"BILLING_MCP_{name}": value})
     process = await asyncio.create_subprocess_exec(*arguments, stderr=asyncio.subprocess.PIPE, env=variables)
     _, said = await process.communicate()

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from mcp_types import jsonrpc_message_adapter
 
-from tests.faces.server import command, environment
+from tests.faces.server import environment
+from tests.processes import warm_command
 
 SECRET = "bmcp_thisisnokeybutlookslikeone"
 LONG = 1_000_000
@@ -198,7 +199,7 @@ async def talk(
     """Write all lines to a server, end its input once all that is awaited is answered, and see it end."""
     with log.open("wb") as errors:
         server = await asyncio.create_subprocess_exec(
-            *command("serve", "--database", database),
+            *warm_command("serve", "--database", database),
             stdin=PIPE,
             stdout=PIPE,
             stderr=errors,

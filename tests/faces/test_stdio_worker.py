@@ -16,8 +16,9 @@ from mcp.client.stdio import StdioServerParameters
 
 from billing_mcp.operations.platform_holds import PlatformHolds
 from billing_mcp.store.store import Store
-from tests.faces.server import ACCOUNT, NOW, answer, billing_mcp, command, environment, execute
+from tests.faces.server import ACCOUNT, NOW, answer, billing_mcp, environment, execute
 from tests.faces.test_stdin import HANDSHAKE
+from tests.processes import warm_command
 
 RELOAD = f"""
 billing.auto_reload.set(account_id={ACCOUNT!r}, enabled=True, threshold='50.00', amount='60.00')['state']
@@ -30,7 +31,7 @@ reload = billing.auto_reload.get(account_id={ACCOUNT!r})
 
 @asynccontextmanager
 async def served(database: str, *options: str, **more: str) -> AsyncIterator[Client]:
-    program, *arguments = command("serve", "--database", database, *options)
+    program, *arguments = warm_command("serve", "--database", database, *options)
     parameters = StdioServerParameters(command=program, args=arguments, env=environment(**more))
     async with Client(parameters, read_timeout_seconds=60) as client:
         yield client
@@ -88,7 +89,7 @@ async def test_without_a_worker_it_waits_for_one(database: str) -> None:
 async def test_it_ends_with_its_client_and_has_said_nothing_but_messages(sqlite: str) -> None:
     furnish(sqlite)
     process = await asyncio.create_subprocess_exec(
-        *command("serve", "--database", sqlite), stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment()
+        *warm_command("serve", "--database", sqlite), stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment()
     )
     call = {"name": "execute", "arguments": {"code": STATE}}
     lines = [*HANDSHAKE, {"jsonrpc": "2.0", "id": "call", "method": "tools/call", "params": call}]

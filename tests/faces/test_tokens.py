@@ -37,13 +37,14 @@ from tests.faces.server import (
     HttpServer,
     answer,
     billing_mcp,
-    command,
     connected,
     environment,
     execute,
     make_key,
+    plain_http,
     serving,
 )
+from tests.processes import warm_command
 
 OTHER = STORIES[1].account_id
 AGENTS_PATHS = ("/mcp", "/v1/executions", f"/v1/public/accounts/{ACCOUNT}/billing/balance", "/nowhere", "/v1/messagesx")
@@ -70,7 +71,7 @@ async def ask(
         given["authorization"] = f"Bearer {token}"
     arguments = {"name": "execute", "arguments": {"code": "1 + 1"}}
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": arguments})
-    async with httpx2.AsyncClient(timeout=60) as client:
+    async with plain_http() as client:
         return await client.request(method, f"http://{server.address}{path}", headers=given, content=body)
 
 
@@ -340,7 +341,7 @@ def test_settings_that_would_not_let_tokens_be_checked_are_refused_at_the_start_
 ) -> None:
     whole = Issuer("https://id.example.com", tmp_path).environment()
     failed = subprocess.run(
-        command("serve", "--transport", "http", "--port", "0", "--database", demo),
+        warm_command("serve", "--transport", "http", "--port", "0", "--database", demo),
         capture_output=True,
         text=True,
         env=environment(**whole | {f"BILLING_MCP_{name}": value}),

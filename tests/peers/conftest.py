@@ -11,8 +11,9 @@ import pytest_asyncio
 from mcp.client.stdio import StdioServerParameters
 
 from tests.faces.conftest import seeded
-from tests.faces.server import HttpServer, command, environment, make_key, serving
+from tests.faces.server import HttpServer, environment, make_key, serving
 from tests.peers.node import Node, NpmFailed, installed
+from tests.processes import warm_command
 
 __all__ = ["seeded"]
 
@@ -37,7 +38,7 @@ def key(seeded: Path) -> str:
 @pytest.fixture(scope="session")
 def stdio(seeded: Path) -> StdioServerParameters:
     """How to start a server; a peer does not pass on all of its own environment."""
-    program, *arguments = command("serve", "--database", str(seeded))
+    program, *arguments = warm_command("serve", "--database", str(seeded))
     settings = {name: value for name, value in environment().items() if name.startswith("BILLING_MCP_")}
     return StdioServerParameters(command=program, args=arguments, env=settings)
 

@@ -144,11 +144,15 @@ class TestLimits:
         assert (await agent.error(source)).code == "memory_limit"
 
     async def test_a_failed_script_keeps_its_error_while_all_workers_are_busy(self) -> None:
-        sandbox = Sandbox(SandboxLimits(workers=1, wall_s=0.3, execution_s=1))
+        sandbox = Sandbox(SandboxLimits(workers=1, wall_s=3, execution_s=30))  # waits a second for a worker
         await sandbox.start()
         try:
             agent = Agent(sandbox)
-            failed, _ = await asyncio.gather(agent.run("sum(range(100_000))\n1/0"), agent.run("while True: pass"))
+            failing = asyncio.create_task(agent.run("sum(range(100_000))\n1/0"))
+            busy = asyncio.create_task(agent.run("while True: pass"))
+            failed = await failing
+            assert not busy.done()
+            busy.cancel()
         finally:
             await sandbox.close()
         assert failed.error is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
 from uuid import uuid4
@@ -16,19 +17,19 @@ from billing_mcp import terminal
 from billing_mcp.kernel.answer import Answer
 
 _PASSED_ON = ("BILLING_MCP_NOW", "BILLING_MCP_EXECUTION_AFTER_WRITE_S", "BILLING_MCP_WALL_AFTER_WRITE_S")
-_STEPS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
-    ("1. Read", "The agent looks at the wallet and compares the plans. Reading changes nothing.", "read.py", {}),
+_STEPS: tuple[tuple[str, str, str, Callable[[], dict[str, Any]]], ...] = (
+    ("1. Read", "The agent looks at the wallet and compares the plans. Reading changes nothing.", "read.py", dict),
     (
         "2. Preview",
         "It writes the change, and runs it with preview=true: it really runs, and is rolled back.",
         "change.py",
-        {"preview": True},
+        lambda: {"preview": True},
     ),
     (
         "3. Commit",
         "The same script, for good. The idempotency key makes it safe to send again: it happens once.",
         "change.py",
-        {"idempotency_key": f"demo-{uuid4()}"},
+        lambda: {"idempotency_key": f"demo-{uuid4()}"},
     ),
 )
 
@@ -51,7 +52,7 @@ async def show_demo(database: str, out: Console) -> bool:
             out.rule(f"[bold]{title}[/]", align="left", style="dim")
             out.print(what, style="dim")
             out.print(terminal.script(source))
-            result = await client.call_tool("execute", {"code": source, **options})
+            result = await client.call_tool("execute", {"code": source, **options()})
             answer = Answer.model_validate(result.structured_content)
             well = well and answer.error is None
             out.print(*terminal.answer(answer), sep="\n")
