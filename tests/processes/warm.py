@@ -7,11 +7,13 @@ import json
 import os
 import pkgutil
 import select
+import shutil
 import signal
 import socket
 import sys
 import threading
 from importlib import import_module
+from pathlib import Path
 
 import billing_mcp
 from billing_mcp.cli import main
@@ -50,6 +52,7 @@ def wait_for_a_command(path: str) -> None:
         while True:
             ready, _, _ = select.select([listener, sys.stdin], [], [])
             if sys.stdin in ready:
+                shutil.rmtree(Path(path).parent)
                 os._exit(0)
             starter, _ = listener.accept()
             if not os.fork():
