@@ -13,24 +13,25 @@ import pytest
 from tests.sockets import listening
 
 
-@pytest.mark.parametrize("turns", range(6))
-async def test_who_connects_as_a_server_ends_is_hung_up_on(turns: int) -> None:
+async def test_who_connects_as_a_server_ends_is_hung_up_on() -> None:
     async def serve(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
+    clients = []
     with warnings.catch_warnings(record=True) as left:
         warnings.simplefilter("always")
-        async with listening(serve) as port:
-            client = socket.create_connection(("127.0.0.1", port))
-            for _ in range(turns):
-                await asyncio.sleep(0)
+        for turns in range(6):
+            async with listening(serve) as port:
+                clients.append(socket.create_connection(("127.0.0.1", port)))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
         await asyncio.sleep(0)
         gc.collect()
 
     assert [str(each.message) for each in left] == []
-    with client:
-        client.settimeout(10)
-        with suppress(ConnectionResetError):
+    for client in clients:
+        with client, suppress(ConnectionResetError):
+            client.settimeout(10)
             assert client.recv(1) == b""
 
 
