@@ -8,6 +8,7 @@ from typing import Any
 
 from billing_mcp.domain.events import Event
 from billing_mcp.domain.money import parse_micros
+from billing_mcp.domain.plans import AccountStatus
 from billing_mcp.kernel.answer import Answer
 from billing_mcp.payments.embedded import EmbeddedProvider
 from tests.world import MANAGER, World
@@ -101,6 +102,11 @@ class Customer:
         found = self.provider.payments(now - timedelta(days=999), now + timedelta(days=1))
         mine = [each async for each in found if each.account_id == self.account_id]
         return [each.facts.received_micros // 10_000 for each in mine if each.facts.received_micros]
+
+    async def becomes(self, status: AccountStatus) -> None:
+        """The account is given a status."""
+        async with self.world.app.store.write(self.world.clock()) as tx:
+            await tx.accounts.set_status(await tx.accounts.get(self.account_id), status)
 
     async def status_of_account(self) -> str:
         """Such as active, or past_due."""

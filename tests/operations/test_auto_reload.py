@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from billing_mcp.domain.money import parse_micros
 from billing_mcp.kernel.principal import Permission, Principal
 from tests.operations.paying import Customer
 
@@ -227,6 +228,21 @@ async def test_when_its_method_is_no_longer_good_it_says_so_and_rests(payer: Cus
     found = await state(payer)
     assert (found["state"], found["last_failure"], found["declines"]) == ("cooling_down", "no_payment_method", 1)
     assert payer.told[-1] == "auto_reload.failed"
+
+
+async def test_a_closed_account_is_not_reloaded_and_says_why(customer: Customer) -> None:
+    await reloading(customer)
+    await customer.world.app.holds.place(customer.account_id, parse_micros("60.00"))
+    await customer.becomes("closed")
+
+    await customer.pass_time()
+
+    found = await state(customer)
+    assert (found["state"], found["last_failure"], found["topup_id"]) == ("cooling_down", "account_not_active", None)
+    assert await customer.charged() == []
+    wanted = {"enabled": True, "threshold": "50.00", "amount": "60.00"}
+    assert await customer.refused("auto_reload.set", **wanted) == "account_not_active"
+    await customer.must("auto_reload.set", enabled=False)
 
 
 async def test_what_is_left_out_stays_and_an_amount_replaces_a_target(payer: Customer) -> None:

@@ -329,17 +329,13 @@ async def test_only_an_active_method_is_charged(customer: Customer, token: str |
 
 
 async def test_a_closed_account_takes_no_money_and_one_that_is_past_due_does(payer: Customer) -> None:
-    async def becomes(status: Any) -> None:
-        async with payer.world.app.store.write(payer.world.clock()) as tx:
-            await tx.accounts.set_status(await tx.accounts.get(payer.account_id), status)
-
-    await becomes("past_due")
+    await payer.becomes("past_due")
     assert (await payer.top_up())["status"] == "succeeded"
-    await becomes("closed")
+    await payer.becomes("closed")
     assert await payer.refused("topups.create", amount="50.00") == "account_not_active"
 
 
-async def test_a_wallet_in_another_currency_is_not_topped_up_in_euro(world: World, told: list[Event]) -> None:
+async def test_a_wallet_in_another_currency_is_topped_up_by_nobody(world: World, told: list[Event]) -> None:
     account_id = "0190c0de-0000-7000-8000-00000000feed"
     async with world.app.store.write(world.clock()) as tx:
         await open_account(tx, account_id, "Dollars", "USD")
@@ -348,6 +344,8 @@ async def test_a_wallet_in_another_currency_is_not_topped_up_in_euro(world: Worl
 
     assert await customer.refused("topups.create", amount="50.00") == "currency_mismatch"
     assert await customer.refused("topups.create", amount="50.00", currency="USD") == "invalid_argument"
+    reload = {"enabled": True, "threshold": "50.00", "amount": "60.00"}
+    assert await customer.refused("auto_reload.set", **reload) == "currency_mismatch"
 
 
 async def test_who_may_only_look_sees_a_top_up_and_cannot_make_one(payer: Customer) -> None:

@@ -67,7 +67,7 @@ async def set_(
     larger than `amount` is closed by one charge. `monthly_cap` bounds a calendar month (UTC). A decline rests it for
     an hour, the next for two, the third in a row disables it; setting it again arms it, and a balance that is below
     already is reloaded now.
-    Errors: invalid_argument, no_payment_method, payment_method_not_active, not_found.
+    Errors: no_payment_method, payment_method_not_active, account_not_active, currency_mismatch, not_found.
     """
     record = await ctx.tx.accounts.get(account_id)
     before = await ctx.tx.watches.reload(account_id)

@@ -22,6 +22,8 @@ CHARGE = "billing.topup.charge"
 """The topic of asking a payment method for the money of a top-up. The row's id is the key at the provider."""
 
 FIRST_CHECK = timedelta(minutes=15)
+CURRENCY = "EUR"
+"""What payment methods are charged in."""
 
 
 async def begin_topup(
@@ -73,9 +75,22 @@ def topup_event(topup: TopUp, name: str) -> Event:
 
 
 async def method_to_charge(tx: Transaction, account_id: str, payment_method_id: str | None) -> PaymentMethod:
-    """The method that is named, or the default one. Raises NotFound, and Refused: `no_payment_method`,
+    """The method that is named, or the default one: whoever means to charge an account asks here first.
+
+    Raises NotFound, and Refused: `account_not_active`, `currency_mismatch`, `no_payment_method`,
     `payment_method_not_active`.
     """
+    account = await tx.accounts.get(account_id)
+    if account.status == "closed":
+        raise Refused(
+            "the account is closed; no money is taken for it", code="account_not_active", hint="Use another account."
+        )
+    if account.currency != CURRENCY:
+        raise Refused(
+            f"the account's wallet is in {account.currency}, not in {CURRENCY}",
+            code="currency_mismatch",
+            hint=f"Only wallets in {CURRENCY} can be topped up.",
+        )
     if payment_method_id is not None:
         method = await tx.payments.method(account_id, payment_method_id)
         if method.known.status != "active":

@@ -7,7 +7,6 @@ from typing import Literal
 from typing_extensions import TypedDict
 
 from billing_mcp.domain.clock import iso
-from billing_mcp.domain.errors import Refused
 from billing_mcp.domain.money import format_micros
 from billing_mcp.domain.tax import percent
 from billing_mcp.domain.topups import Origin, TopUp, TopUpStatus, check_amount
@@ -60,18 +59,6 @@ async def create(
     billing.topups.get later: a SEPA debit takes days. The wallet is credited once, when it has succeeded.
     Errors: no_payment_method, payment_method_not_active, account_not_active, currency_mismatch, not_found.
     """
-    record = await ctx.tx.accounts.get(account_id)
-    if record.status == "closed":
-        raise Refused(
-            "the account is closed; no money is taken for it", code="account_not_active", hint="Use another account."
-        )
-    if record.currency != currency:
-        raise Refused(
-            f"the account's wallet is in {record.currency}, not in {currency}",
-            code="currency_mismatch",
-            field="currency",
-            hint="Only wallets in EUR can be topped up.",
-        )
     amount_micros = micros_of(amount)
     check_amount(amount_micros, currency)
     method = await method_to_charge(ctx.tx, account_id, payment_method_id)
