@@ -22,7 +22,7 @@ async def listening(serve: Serve, *, tls: ssl.SSLContext | None = None) -> Async
     A connection ends when `serve` returns, or with the block; its own errors are nobody's, others are the test's.
     """
     loop = asyncio.get_running_loop()
-    serving: set[asyncio.Task[None]] = set()
+    serving: list[asyncio.Task[None]] = []
     with ExitStack() as sockets:
         listener = sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=100))
         listener.setblocking(False)
@@ -32,9 +32,7 @@ async def listening(serve: Serve, *, tls: ssl.SSLContext | None = None) -> Async
             def accept() -> None:
                 with suppress(BlockingIOError, ConnectionAbortedError):
                     connection = sockets.enter_context(listener.accept()[0])
-                    task = group.create_task(_carry(serve, connection, tls))
-                    serving.add(task)
-                    task.add_done_callback(serving.discard)
+                    serving.append(group.create_task(_carry(serve, connection, tls)))
 
             loop.add_reader(listener, accept)
             try:

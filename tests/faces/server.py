@@ -40,9 +40,9 @@ def environment(**more: str) -> dict[str, str]:
     return dict(os.environ) | {"BILLING_MCP_NOW": NOW} | generous | more
 
 
-def plain_http(timeout_s: float = 60) -> httpx2.AsyncClient:
+def plain_http() -> httpx2.AsyncClient:
     """A client without TLS, which takes longer to set up than a request here."""
-    return httpx2.AsyncClient(timeout=timeout_s, verify=False)
+    return httpx2.AsyncClient(timeout=60, verify=False)
 
 
 async def execute(client: Client, code: str, **options: Any) -> CallToolResult:

@@ -19,7 +19,7 @@ _HERE = Path(__file__).parent
 
 def warm_command(*arguments: str) -> list[str]:
     """The words that run `billing-mcp` with these arguments."""
-    return [sys.executable, "-I", "-S", str(_HERE / "start.py"), _socket(), *arguments]
+    return [sys.executable, "-I", "-S", str(_HERE / "start.py"), _warm_process()[0], *arguments]
 
 
 def cold_command(*arguments: str) -> list[str]:
@@ -28,8 +28,8 @@ def cold_command(*arguments: str) -> list[str]:
 
 
 @cache
-def _socket() -> str:
-    """Where this session's warm process listens. It ends with us, whatever ends us: its input does."""
+def _warm_process() -> tuple[str, subprocess.Popen[bytes]]:
+    """Where the session's warm process listens, and that. It ends with us, whatever ends us: its input does."""
     path = str(Path(tempfile.mkdtemp(prefix="billing-mcp-warm-")) / "socket")
     process = subprocess.Popen(
         [sys.executable, "-m", f"{__name__}.warm", path],
@@ -40,8 +40,4 @@ def _socket() -> str:
     )
     assert process.stdout is not None
     assert process.stdout.readline() == b"warm\n"
-    _alive.append(process)
-    return path
-
-
-_alive: list[subprocess.Popen[bytes]] = []
+    return path, process

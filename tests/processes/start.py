@@ -8,8 +8,14 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def pass_on(command: int, number: int) -> None:
+    with suppress(ProcessLookupError):  # it has just ended, as we shall hear
+        os.kill(command, number)
 
 
 def main(path: str, *arguments: str) -> None:
@@ -22,7 +28,7 @@ def main(path: str, *arguments: str) -> None:
         answers = warm.makefile("rb")
         command = int.from_bytes(answers.read(4), "big")
         for each in PASSED_ON:
-            signal.signal(each, lambda number, _: os.kill(command, number))
+            signal.signal(each, lambda number, _: pass_on(command, number))
         for stream in range(3):
             os.close(stream)
         ended = int.from_bytes(answers.read(4), "big", signed=True)
