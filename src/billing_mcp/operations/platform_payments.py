@@ -17,7 +17,7 @@ from billing_mcp.domain.reloads import without_method
 from billing_mcp.domain.topups import Refund, TopUp, asked_micros, checked_refund, refundable_micros
 from billing_mcp.operations import topups
 from billing_mcp.operations.balance_watch import look_at_balance, reload_event
-from billing_mcp.operations.topup_start import method_to_charge
+from billing_mcp.operations.topup_start import active_method
 
 if TYPE_CHECKING:
     from billing_mcp.store.store import Transaction
@@ -87,7 +87,7 @@ async def remove_method(tx: Transaction, catalog: Catalog, account_id: str, paym
 async def choose_default(tx: Transaction, account_id: str, payment_method_id: str) -> PaymentMethod:
     """Charge this payment method where none is named. Raises NotFound, Refused: `payment_method_not_active`."""
     await tx.accounts.get(account_id, lock=True)
-    method = await method_to_charge(tx, account_id, payment_method_id)
+    method = await active_method(tx, account_id, payment_method_id)
     if method.is_default:
         return method
     await tx.payments.make_default(method, tx.now)

@@ -92,15 +92,7 @@ async def method_to_charge(tx: Transaction, account_id: str, payment_method_id: 
             hint=f"Only wallets in {CURRENCY} can be topped up.",
         )
     if payment_method_id is not None:
-        method = await tx.payments.method(account_id, payment_method_id)
-        if method.known.status != "active":
-            raise Refused(
-                f"payment method {payment_method_id} is {method.known.status}; only an active one can be charged",
-                code="payment_method_not_active",
-                field="payment_method_id",
-                hint=_MENDS[method.known.status],
-            )
-        return method
+        return await active_method(tx, account_id, payment_method_id)
     methods = await tx.payments.methods(account_id)
     for each in methods:
         if each.is_default and each.known.status == "active":
@@ -112,6 +104,19 @@ async def method_to_charge(tx: Transaction, account_id: str, payment_method_id: 
         field="payment_method_id",
         hint=_MENDS[waiting.known.status] if waiting else _ADD,
     )
+
+
+async def active_method(tx: Transaction, account_id: str, payment_method_id: str) -> PaymentMethod:
+    """The method of this id. Raises NotFound, and Refused: `payment_method_not_active`."""
+    method = await tx.payments.method(account_id, payment_method_id)
+    if method.known.status != "active":
+        raise Refused(
+            f"payment method {payment_method_id} is {method.known.status}; only an active one can be charged",
+            code="payment_method_not_active",
+            field="payment_method_id",
+            hint=_MENDS[method.known.status],
+        )
+    return method
 
 
 _ADD = "Add one: billing.payment_methods.add(account_id=...) gives a URL where the customer enters it."
