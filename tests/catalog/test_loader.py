@@ -15,37 +15,84 @@ from hypothesis import strategies as st
 
 from billing_mcp.catalog.loader import default_catalog, default_text, load_catalog, parse_catalog
 from billing_mcp.catalog.schema import EmailTable, PlansTable, RcsTable, SmsTable
-from billing_mcp.domain.accrual import Component, Plan, PlanId
 from billing_mcp.domain.errors import InvalidArgument
 from billing_mcp.domain.money import decimal_of, format_micros, parse_micros
+from billing_mcp.domain.plan_terms import Component, Plan, PlanBook, PlanId
 from billing_mcp.domain.pricing import UNITS, Band, PriceVersion, Region, Tier
 from tests.catalog.texts import CATALOG, line_of, spoilt
+
+VERSIONS = """
+[[plans.smtp_per_mailbox.versions]]
+version = "2025"
+valid_from = 2025-01-01
+price = "35"
+yearly_price = "350"
+components = [{component_type = "mailbox", included = 10}]
+
+[[plans.smtp_per_mailbox.versions]]
+version = "2026"
+valid_from = 2026-01-01
+minimum = "0"
+components = [{component_type = "proxy", included = 0}, {component_type = "mailbox", unit_price = "0.40"}]
+"""
 
 
 def test_a_catalog_is_its_plans_with_exact_prices_in_one_currency() -> None:
     catalog = parse_catalog(CATALOG)
     assert catalog.currency == "USD"
-    assert catalog.plans == {
-        "smtp_per_mailbox": Plan(
-            "smtp_per_mailbox", "Mailboxes", "By the mailbox.", "USD", 29_000_000,
-            (Component("mailbox", "mailbox", "Mailboxes", 355_000),),
+    assert catalog.plans == PlanBook({
+        "smtp_per_mailbox": (
+            Plan(
+                "smtp_per_mailbox", "Mailboxes", "By the mailbox.", "USD", 29_000_000,
+                (Component("mailbox", "mailbox", "Mailboxes", 355_000),),
+            ),
         ),
-        "smtp_per_proxy": Plan("smtp_per_proxy", "Proxies", "By the proxy.", "USD", 99_000_000, ()),
-    }  # fmt: skip
+        "smtp_per_proxy": (Plan("smtp_per_proxy", "Proxies", "By the proxy.", "USD", 99_000_000, ()),),
+    })  # fmt: skip
 
 
 def test_the_catalog_of_the_package_has_both_plans_at_their_prices() -> None:
     catalog = default_catalog()
+    plans = catalog.plans.offered(date(2026, 3, 12))
     prices = {
         plan.plan_id: (plan.price_micros, [(c.component_type, c.unit_price_micros) for c in plan.components])
-        for plan in catalog.plans.values()
+        for plan in plans
     }
     assert prices == {
         "smtp_per_mailbox": (parse_micros("29.00"), [("mailbox", parse_micros("0.35"))]),
         "smtp_per_proxy": (parse_micros("99.00"), [("proxy", parse_micros("18.00"))]),
     }
-    assert {plan.currency for plan in catalog.plans.values()} == {catalog.currency} == {"EUR"}
-    assert all(plan_id == plan.plan_id for plan_id, plan in catalog.plans.items())
+    assert [plan.yearly_price_micros for plan in plans] == [parse_micros("290.00"), parse_micros("990.00")]
+    assert {plan.currency for plan in plans} == {catalog.currency} == {"EUR"}
+    assert {plan_id: {plan.plan_id for plan in found} for plan_id, found in catalog.plans.versions.items()} == {
+        plan_id: {plan_id} for plan_id in get_args(PlanId)
+    }
+
+
+def test_a_version_of_a_plan_has_what_it_names_and_all_else_from_the_one_before() -> None:
+    proxy = '{component_type = "proxy", unit = "proxy", name = "Proxies", unit_price = "1", included = 3}'
+    text = spoilt(
+        ('unit_price = "0.355"}]', f'unit_price = "0.355"}}, {proxy}]\nminimum = "50"\nversion = "2024"'),
+        ("[plans.smtp_per_proxy]", f"{VERSIONS}\n[plans.smtp_per_proxy]"),
+    )
+    book = parse_catalog(text).plans
+
+    terms = [
+        (plan.version, plan.valid_from, plan.price_micros, plan.yearly_price_micros, plan.minimum_micros,
+         [(c.unit_price_micros, c.included) for c in plan.components])
+        for plan in book.versions["smtp_per_mailbox"]
+    ]  # fmt: skip
+    assert terms == [
+        ("2024", date.min, 29_000_000, None, 50_000_000, [(355_000, 0), (1_000_000, 3)]),
+        ("2025", date(2025, 1, 1), 35_000_000, 350_000_000, 50_000_000, [(355_000, 10), (1_000_000, 3)]),
+        ("2026", date(2026, 1, 1), 35_000_000, 350_000_000, 0, [(400_000, 10), (1_000_000, 0)]),
+    ]
+    assert [book.on("smtp_per_mailbox", date(year, 1, 1)).version for year in (2024, 2025, 2027)] == [
+        "2024", "2025", "2026",
+    ]  # fmt: skip
+    assert book.terms("smtp_per_mailbox", "2024", date(2027, 1, 1)).version == "2024"
+    assert book.terms("smtp_per_mailbox", None, date(2025, 6, 1)).version == "2025"
+    assert [plan.version for plan in book.offered(date(2025, 6, 1))] == ["2025", "1"]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +148,7 @@ def test_an_empty_catalog_is_refused() -> None:
 
 def test_a_price_may_be_nothing() -> None:
     free = parse_catalog(spoilt(('price = "99"', 'price = "0.00"')))
-    assert free.plans["smtp_per_proxy"].price_micros == 0
+    assert free.plans.versions["smtp_per_proxy"][0].price_micros == 0
 
 
 def test_a_component_is_priced_once() -> None:
@@ -198,7 +245,7 @@ def test_without_a_file_of_ones_own_the_package_has_one() -> None:
 def test_a_file_is_read_whatever_editor_has_saved_it(tmp_path: Path) -> None:
     file = tmp_path / "prices.toml"
     file.write_bytes(b"\xef\xbb\xbf" + CATALOG.replace("Mailboxes", "Postf\u00e4cher").replace("\n", "\r\n").encode())
-    assert load_catalog(file).plans["smtp_per_mailbox"].name == "Postf\u00e4cher"
+    assert load_catalog(file).plans.versions["smtp_per_mailbox"][0].name == "Postf\u00e4cher"
     assert load_catalog(file).book == parse_catalog(CATALOG).book
 
 

@@ -348,6 +348,63 @@ def test_a_problem_is_told_once_with_its_field_and_value(
     assert problem.hint.startswith(hint) or hint in problem.hint
 
 
+VERSIONS = """
+[[plans.smtp_per_mailbox.versions]]
+version = "2"
+valid_from = 2025-01-01
+price = "35"
+
+[[plans.smtp_per_mailbox.versions]]
+version = "3"
+valid_from = 2026-01-01
+components = [{component_type = "mailbox", included = 10}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "field", "says", "hint"),
+    [
+        ('version = "3"', 'version = "2"', "1.version", 'is the name of another version; got "2"', ""),
+        ('version = "3"', 'version = "1"', "1.version", 'is the name of another version; got "1"', ""),
+        ('version = "3"', "", "1.version", "is missing", ""),
+        ("2026-01-01", "2025-01-01", "1.valid_from", "must be after 2025-01-01, when the version", "Versions stand"),
+        ("valid_from = 2026-01-01", "", "1.valid_from", "is missing", ""),
+        ('price = "35"', 'price = "-35"', "0.price", 'a price is not negative; got "-35"', ""),
+        ('price = "35"', 'yearly_prise = "35"', "0.yearly_prise", "is not known here", "Did you mean yearly_price?"),
+        ('price = "35"', "", "0", "changes nothing", "Give it a price"),
+        ("included = 10", "included = -1", "1.components.0.included", "must be at least 0; got -1", ""),
+        ("included = 10", 'unit = "box"', "1.components.0.unit", "is not known here", ""),
+        (
+            '[{component_type = "mailbox", included = 10}]',
+            '[{component_type = "proxy", included = 10}]',
+            "1.components.0.component_type",
+            'is no component of the plan; got "proxy"',
+            "It has mailbox.",
+        ),
+        (
+            "included = 10}]",
+            'included = 10}, {component_type = "mailbox", unit_price = "1"}]',
+            "1.components.1.component_type",
+            'is changed already; got "mailbox"',
+            "",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_version_of_a_plan_is_told_on_its_line(
+    right: str, wrong: str, field: str, says: str, hint: str
+) -> None:
+    assert VERSIONS.count(right) == 1
+    text = spoilt(("[plans.smtp_per_proxy]", f"{VERSIONS.replace(right, wrong)}\n[plans.smtp_per_proxy]"))
+    begins = line_of(text, "[plans.smtp_per_proxy]") - len(VERSIONS.splitlines())
+
+    (problem,) = examine(text).problems
+
+    assert problem.field == f"plans.smtp_per_mailbox.versions.{field}"
+    assert says in problem.message
+    assert hint in problem.hint
+    assert begins <= problem.line < line_of(text, "[plans.smtp_per_proxy]")
+
+
 def test_a_problem_is_on_the_line_where_its_value_stands() -> None:
     text = spoilt(
         ('price = "29.00"', 'price = "-29.00"'), ("from_volume = 500}", "from_volume = 0}"),

@@ -9,11 +9,13 @@ from fractions import Fraction
 
 from hypothesis import settings
 
-from billing_mcp.domain.accrual import Component, ComponentCount, Plan
+from billing_mcp.domain.accrual import ComponentCount
 from billing_mcp.domain.ledger import Entry, LedgerTransaction, Wallet, decide
 from billing_mcp.domain.money import parse_micros
 from billing_mcp.domain.periods import period_of
-from billing_mcp.domain.plans import Account, AccountStatus, Outcome, Phase, Subscription
+from billing_mcp.domain.plan_terms import Component, Plan, PlanBook
+from billing_mcp.domain.plans import Account, AccountStatus, Outcome
+from billing_mcp.domain.subscriptions import Phase, Subscription
 
 PROPERTY = settings(max_examples=60, database=None, deadline=None)
 
@@ -39,6 +41,7 @@ PROXY_COUNT = Component("proxy", "proxy", "Proxies", eur("18.00"))
 MAILBOX = Plan("smtp_per_mailbox", "SMTP per mailbox", "Per mailbox.", "EUR", eur("29.00"), (MAILBOX_COUNT,))
 PROXY = Plan("smtp_per_proxy", "SMTP per proxy", "Per proxy.", "EUR", eur("99.00"), (PROXY_COUNT,))
 PLANS: Mapping[str, Plan] = {MAILBOX.plan_id: MAILBOX, PROXY.plan_id: PROXY}
+BOOK = PlanBook.of(PLANS.values())
 
 
 def mailboxes(*dated: tuple[str, int]) -> tuple[ComponentCount, ...]:
@@ -62,7 +65,7 @@ def account(
         wallet=Wallet(ACCOUNT, "EUR", eur(available), eur(reserved)),
         subscription=Subscription(ACCOUNT, anchor_day, settled, dated),
         counts=counts,
-        plans=PLANS,
+        plans=BOOK,
     )
 
 

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing_mcp.domain.accrual import ComponentCount, Plan, PlanSpan, accrue, total_micros
+from billing_mcp.domain.accrual import ComponentCount, PlanSpan, accrue, total_micros
 from billing_mcp.domain.ledger import LineItem
 from billing_mcp.domain.periods import period_of
-from tests.domain.builders import MAILBOX, MAILBOX_COUNT, PLANS, PROPERTY, PROXY, cost_of_day, day, eur, mailboxes
+from billing_mcp.domain.plan_terms import Plan, PlanBook
+from tests.domain.builders import BOOK, MAILBOX, MAILBOX_COUNT, PROPERTY, PROXY, cost_of_day, day, eur, mailboxes
 
 START = date(2027, 11, 20)  # what is generated runs over the leap February of 2028
 OFFSETS = st.integers(min_value=0, max_value=200)
@@ -32,7 +33,7 @@ COUNTS = st.lists(
 def used(
     start: str, end: str, *counts: ComponentCount, plan: Plan = MAILBOX, anchor_day: int = 1
 ) -> tuple[LineItem, ...]:
-    return accrue([PlanSpan(plan.plan_id, day(start), day(end))], counts, PLANS, anchor_day=anchor_day)
+    return accrue([PlanSpan(plan.plan_id, day(start), day(end))], counts, BOOK, anchor_day=anchor_day)
 
 
 def told(lines: Sequence[LineItem]) -> list[tuple[str, str, str | None, str | None, int]]:
@@ -99,7 +100,7 @@ def test_14_days_of_february_cost_more_than_in_a_leap_year() -> None:
 def test_a_tie_in_the_last_micro_goes_to_the_even_one() -> None:
     odd = Plan("smtp_per_mailbox", "Odd", "", "EUR", eur("0.000003"), ())
     span = PlanSpan("smtp_per_mailbox", day("2026-06-01"), day("2026-06-16"))
-    (line,) = accrue([span], [], {odd.plan_id: odd}, anchor_day=1)
+    (line,) = accrue([span], [], PlanBook.of([odd]), anchor_day=1)
     assert line.amount_micros == 2  # 3 x 15/30 = 1.5
 
 
@@ -123,13 +124,13 @@ def test_a_plan_charges_only_what_it_counts() -> None:
 
 def test_no_days_cost_nothing_and_make_no_line() -> None:
     assert used("2026-06-12", "2026-06-12", *mailboxes(("2026-06-01", 120))) == ()
-    assert accrue([], mailboxes(("2026-06-01", 120)), PLANS, anchor_day=1) == ()
+    assert accrue([], mailboxes(("2026-06-01", 120)), BOOK, anchor_day=1) == ()
 
 
 def test_a_plan_without_a_base_price_has_no_base_line() -> None:
     free = Plan("smtp_per_mailbox", "Free base", "", "EUR", 0, (MAILBOX_COUNT,))
     span = PlanSpan(free.plan_id, day("2026-06-01"), day("2026-07-01"))
-    lines = accrue([span], mailboxes(("2026-06-01", 2)), {free.plan_id: free}, anchor_day=1)
+    lines = accrue([span], mailboxes(("2026-06-01", 2)), PlanBook.of([free]), anchor_day=1)
     assert told(lines) == [("mailbox", "2", "2026-06-01", "2026-07-01", eur("0.70"))]
 
 
@@ -138,7 +139,7 @@ def test_a_line_says_what_it_is_for() -> None:
     assert (base.description, counted.description) == ("SMTP per mailbox, 11 of 30 days", "Mailboxes, 11 of 30 days")
     assert (base.unit, base.unit_price_micros, base.source) == ("month", eur("29.00"), "plan")
     assert (counted.unit, counted.unit_price_micros, counted.source) == ("mailbox", eur("0.35"), "component_count")
-    assert base.metadata == {"plan_id": "smtp_per_mailbox", "days": "11", "days_in_period": "30"}
+    assert base.metadata == {"plan_id": "smtp_per_mailbox", "version": "1", "days": "11", "days_in_period": "30"}
     assert used("2026-06-01", "2026-07-01")[0].description == "SMTP per mailbox"
 
 
@@ -148,7 +149,7 @@ def test_31_settlements_of_a_day_cost_the_month(anchor_day: int) -> None:
     days = [period.start + timedelta(days=n) for n in range(period.days)]
     counts = mailboxes(("2026-01-01", 7))
     spans = [PlanSpan("smtp_per_mailbox", d, d + timedelta(days=1)) for d in days]
-    paid = sum(total_micros(accrue([span], counts, PLANS, anchor_day=anchor_day)) for span in spans)
+    paid = sum(total_micros(accrue([span], counts, BOOK, anchor_day=anchor_day)) for span in spans)
     assert paid == eur("31.45")  # 29.00 + 7 x 0.35
 
 
@@ -168,7 +169,7 @@ def test_a_period_settled_in_parts_costs_what_it_costs_whole(
 
     def settle(start: date, end: date) -> int:
         span = PlanSpan(plan.plan_id, start, end)
-        return total_micros(accrue([span], counts, {plan.plan_id: priced}, anchor_day=anchor_day))
+        return total_micros(accrue([span], counts, PlanBook.of([priced]), anchor_day=anchor_day))
 
     assert sum(settle(start, end) for start, end in pairwise(days)) == settle(days[0], days[-1])
 
@@ -191,7 +192,7 @@ def test_every_day_costs_the_plan_and_the_counts_in_force_on_it(
         quantities = {c.component_type: c.quantity for c in in_force}
         expected += cost_of_day(plan, quantities, on, anchor_day=anchor_day)
     span = PlanSpan(plan.plan_id, first, first + timedelta(days=length))
-    assert total_micros(accrue([span], counts, PLANS, anchor_day=anchor_day)) == expected
+    assert total_micros(accrue([span], counts, BOOK, anchor_day=anchor_day)) == expected
 
 
 @PROPERTY
@@ -200,8 +201,8 @@ def test_lines_do_not_depend_on_the_order_of_counts_and_stay_within_a_period(
     counts: list[ComponentCount], anchor_day: int
 ) -> None:
     spans = [PlanSpan("smtp_per_mailbox", START, START + timedelta(days=100))]
-    lines = accrue(spans, counts, PLANS, anchor_day=anchor_day)
-    assert lines == accrue(spans, sorted(counts, key=str), PLANS, anchor_day=anchor_day)
+    lines = accrue(spans, counts, BOOK, anchor_day=anchor_day)
+    assert lines == accrue(spans, sorted(counts, key=str), BOOK, anchor_day=anchor_day)
     for line in lines:
         assert line.period_start is not None
         assert line.period_end is not None

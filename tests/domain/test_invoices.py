@@ -3,38 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing_mcp.domain.accrual import ComponentCount, Plan, total_micros
+from billing_mcp.domain.accrual import ComponentCount, total_micros
 from billing_mcp.domain.clock import start_of
+from billing_mcp.domain.closing import Standing, invoice_of, settle
 from billing_mcp.domain.errors import Refused
-from billing_mcp.domain.invoices import Closing, close_period
+from billing_mcp.domain.invoices import NO_FACTS, Invoice
 from billing_mcp.domain.ledger import LedgerTransaction, LineItem, Posting, decide
 from billing_mcp.domain.money import round_to_cents
-from billing_mcp.domain.periods import period_of
+from billing_mcp.domain.periods import Period, period_of
+from billing_mcp.domain.plan_terms import Plan
 from billing_mcp.domain.plans import ADJUSTMENT, Account, AccountStatus, Outcome, cancel, change
+from billing_mcp.domain.subscriptions import Subscription
 from tests.domain.builders import MAILBOX, PLANS, PROPERTY, PROXY, account, after, book, day, eur, mailboxes, moment
 
 NOW = moment("2026-07-01T00:05")
 COUNTS = (*mailboxes(("2026-06-01", 120)), ComponentCount("proxy", day("2026-06-01"), 2))
 
 
+@dataclass(frozen=True)
+class Closing:
+    """What closing a period left."""
+
+    invoice: Invoice
+    posting: Posting | None
+    subscription: Subscription
+    account_status: AccountStatus
+
+
+def close_period(of: Account, period: Period, charged: Sequence[LineItem], owed_micros: int) -> Closing | None:
+    """The settlement of a period, posted, and its invoice."""
+    settlement = settle(of, period, charged=charged, owed_micros=owed_micros, now=start_of(period.end))
+    if settlement is None:
+        return None
+    owes = owed_micros
+    if settlement.posting is not None:
+        owes -= book(settlement.posting.entries).get("receivable", 0)
+    standing = Standing(owes, 0, invoice_seq=4, invoice_id="inv", number="INV-2026-000004", posting_seq=9)
+    invoice = invoice_of(of, period, settlement, standing, NO_FACTS, now=NOW)
+    status = of.status_when_owing(invoice.unpaid_micros)
+    return Closing(invoice, settlement.posting, of.subscription.settled(period.end), status)
+
+
 def close_june(of: Account, charged: Sequence[LineItem] = (), *, unpaid_micros: int = 0) -> Closing | None:
-    return close_period(
-        of,
-        period_start=day("2026-06-01"),
-        period_end=day("2026-07-01"),
-        already_charged=charged,
-        already_unpaid_micros=unpaid_micros,
-        invoice_seq=4,
-        invoice_id="inv",
-        now=NOW,
-    )
+    return close_period(of, Period(day("2026-06-01"), day("2026-07-01")), charged, unpaid_micros)
 
 
 def closed(of: Account, charged: Sequence[LineItem] = (), *, unpaid_micros: int = 0) -> Closing:
@@ -56,7 +74,7 @@ def test_a_month_on_one_plan_is_charged_and_paid_when_it_ends() -> None:
     assert (invoice.invoice_seq, invoice.invoice_id, invoice.currency, invoice.issued_at) == (4, "inv", "EUR", NOW)
     assert (invoice.period_start, invoice.period_end) == (day("2026-06-01"), day("2026-07-01"))
     assert book(posting.entries) == {"available": eur("-71.00"), "revenue": eur("71.00")}
-    assert (posting.type, posting.effective_at) == ("charge", NOW)
+    assert (posting.type, posting.effective_at) == ("charge", start_of(day("2026-07-01")))
     assert closing.subscription.settled_through == day("2026-07-01")
     assert closing.account_status == "active"
 
@@ -228,16 +246,8 @@ def test_an_invoice_is_its_rounded_lines_and_what_the_wallet_gave_and_what_is_ow
     funded = replace(opened, wallet=replace(opened.wallet, available_micros=available_micros))
     before, posted = lived(funded, period.start, [event for event in events if event[0] < period.days])
     receivable = -sum(e.amount_micros for t in posted for e in t.entries if e.ledger_account == "receivable")
-    closing = close_period(
-        before,
-        period_start=period.start,
-        period_end=period.end,
-        already_charged=[x for t in posted for x in t.line_items if x.source != ADJUSTMENT],
-        already_unpaid_micros=receivable,
-        invoice_seq=1,
-        invoice_id="inv",
-        now=start_of(period.end),
-    )
+    charged = [x for t in posted for x in t.line_items if x.source != ADJUSTMENT]
+    closing = close_period(before, period, charged, receivable)
     if closing is None:
         assert before.wallet == funded.wallet
         return

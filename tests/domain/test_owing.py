@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from billing_mcp.domain.accrual import Plan
+from billing_mcp.domain.plan_terms import Plan, PlanBook
 from billing_mcp.domain.plans import ADJUSTMENT, AccountStatus, cancel, change
 from tests.domain.builders import MAILBOX, PROXY, account, after, book, day, eur, moment
 from tests.domain.test_invoices import closed, posting_of
@@ -26,7 +26,7 @@ def test_rounding_down_lowers_the_debt_and_gives_the_wallet_nothing() -> None:
 
 def test_a_close_whose_charge_rounds_to_nothing_is_still_in_the_books() -> None:
     tiny = Plan("smtp_per_mailbox", "Tiny", "", "EUR", 4000, ())  # 0.004 a month
-    of = replace(account(("2026-06-01", MAILBOX), available="1.00"), plans={"smtp_per_mailbox": tiny})
+    of = replace(account(("2026-06-01", MAILBOX), available="1.00"), plans=PlanBook.of([tiny]))
 
     assert book(posting_of(closed(of)).entries) == {"revenue": 4000, "rounding": -4000}
 

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing_mcp.domain.accrual import ComponentCount, Plan, total_micros
+from billing_mcp.domain.accrual import ComponentCount, total_micros
 from billing_mcp.domain.clock import start_of
 from billing_mcp.domain.errors import InsufficientFunds, InvalidArgument, Refused
 from billing_mcp.domain.ledger import sums_by_currency
-from billing_mcp.domain.plans import Account, Outcome, Phase, Subscription, cancel, change, resume
+from billing_mcp.domain.plan_terms import Plan
+from billing_mcp.domain.plans import Account, Outcome, cancel, change, resume
+from billing_mcp.domain.subscriptions import Phase, Subscription
 from tests.domain.builders import PLANS, PROPERTY, account, after, cost_of_day
 
 START = date(2027, 11, 20)

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from billing_mcp.domain.accrual import Plan, total_micros
+from billing_mcp.domain.accrual import total_micros
 from billing_mcp.domain.errors import BillingError, InsufficientFunds, InvalidArgument, Refused
+from billing_mcp.domain.plan_terms import Plan
 from billing_mcp.domain.plans import (
     Account,
     AccountStatus,
-    Phase,
     PlanStatus,
     cancel,
     change,
@@ -19,6 +19,7 @@ from billing_mcp.domain.plans import (
     plan_status,
     resume,
 )
+from billing_mcp.domain.subscriptions import Phase
 from tests.domain.builders import MAILBOX, PROXY, account, after, book, day, eur, mailboxes, moment
 
 NOW = moment("2026-06-12T09:30")
@@ -79,7 +80,7 @@ def test_two_changes_on_one_day_charge_once_and_leave_the_last_plan() -> None:
 def test_the_first_plan_costs_nothing_on_its_day() -> None:
     outcome = change(account(), MAILBOX, on=None, now=NOW)
     assert (outcome.postings, outcome.previous_plan_id) == ((), None)
-    assert outcome.subscription.phases == (Phase(TODAY, "smtp_per_mailbox"),)
+    assert outcome.subscription.phases == (Phase(TODAY, "smtp_per_mailbox", price_version="1"),)
     assert outcome.subscription.settled_through == TODAY
 
 
@@ -97,7 +98,7 @@ def test_a_change_for_a_later_day_charges_nothing_until_that_day() -> None:
     assert waiting.subscription.settled_through == day("2026-06-01")
     assert waiting.subscription.plan_on(day("2026-06-20")) == "smtp_per_mailbox"
     assert waiting.subscription.plan_on(day("2026-06-21")) == "smtp_per_proxy"
-    assert waiting.subscription.pending_after(TODAY) == Phase(day("2026-06-21"), "smtp_per_proxy")
+    assert waiting.subscription.pending_after(TODAY) == Phase(day("2026-06-21"), "smtp_per_proxy", price_version="1")
     assert waiting.subscription.pending_after(day("2026-06-21")) is None
 
 

@@ -13,7 +13,7 @@ import pytest
 from billing_mcp.domain.conversations import OPENING, InboundKind, Place, ThreadEvent, ThreadState, judged
 from billing_mcp.domain.errors import InvalidArgument
 from billing_mcp.domain.money import parse_micros
-from billing_mcp.domain.pricing import Channel, PriceVersion, Unit, graduated_micros
+from billing_mcp.domain.pricing import Channel, PriceVersion, Unit, bands_micros, graduated_micros
 from billing_mcp.domain.rating import RcsFacts, rate
 from billing_mcp.domain.tiers import ChannelState, rolled, standing, used
 from tests.domain.rating_tables import MISSED_MONTHS, TIERS, Row, facts_of, price_book, tables, tier_place
@@ -113,7 +113,9 @@ def cost_micros(place: Place, content: str) -> int:
 @cases("Active users")
 def test_active_users_cost_what_their_row_says(row: Row) -> None:
     bands = PRICES.bands(cast("Channel", row["channel"]), row["market"])
-    each = [graduated_micros(bands, nth) for nth in range(1, int(row["users"]) + 1)]
+    users = int(row["users"])
+    each = [graduated_micros(bands, nth) for nth in range(1, users + 1)]
+    assert all(bands_micros(bands, before, users - before) == sum(each[before:]) for before in range(users + 1))
     agree(row, {"the last costs": each[-1], "amount": sum(each)})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -11,10 +12,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from billing_mcp.domain.pricing import Tier
-from billing_mcp.domain.tiers import ChannelState, TierSource, month_of, month_text, qualified, rolled, standing, used
+from billing_mcp.domain.tiers import (
+    ChannelState,
+    TierSource,
+    month_of,
+    month_text,
+    qualified,
+    rolled,
+    standing,
+    tier_events,
+    used,
+)
 from tests.domain.builders import PROPERTY
 
 TIERS = (Tier("pay as you go", 0), Tier("growth", 100), Tier("scale", 1000), Tier("top", 5000))
+NAMES = [tier.name for tier in TIERS]
 JUNE = month_of(date(2026, 6, 15))
 FRESH = ChannelState("account", "sms", month=JUNE)
 
@@ -279,3 +291,29 @@ def test_any_history_leads_to_the_tier_that_its_diary_says() -> None:
     run_state_machine_as_test(
         TierHistory, settings=settings(max_examples=150, stateful_step_count=30, database=None, deadline=None)
     )
+
+
+@PROPERTY
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(-50, 6000)), min_size=1, max_size=12), st.data())
+def test_what_is_told_leads_from_state_to_state_whoever_stores_one_in_between(
+    months: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    states = [FRESH]
+    for later, volume in months:
+        judged = rolled(states[-1], states[-1].month + later, TIERS, 2)
+        states.append(used(judged, volume, TIERS))
+    before, *_, last = states
+    idle = rolled(last, last.month + data.draw(st.integers(0, 8)), TIERS, 2)
+    between = rolled(last, data.draw(st.integers(last.month, idle.month)), TIERS, 2)
+
+    every = [event for pair in pairwise(states) for event in tier_events(*pair, TIERS, 2)]
+
+    places = [(NAMES.index(str(e.payload["previous"])), NAMES.index(str(e.payload["tier"]))) for e in every]
+    at = before.tier
+    for event, (previous, tier) in zip(every, places, strict=True):
+        assert previous == at != tier
+        assert (event.payload["reason"] == "volume") == (tier > previous)
+        at = tier
+    assert at == last.tier
+    whole = list(tier_events(last, idle, TIERS, 2))
+    assert whole == [*tier_events(last, between, TIERS, 2), *tier_events(between, idle, TIERS, 2)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import get_args
 
@@ -10,21 +11,28 @@ from billing_mcp.catalog.schema import (
     ActiveUsers,
     CatalogTable,
     Columns,
+    ComponentChangeTable,
+    DunningTable,
     PlanTable,
+    PlanVersionTable,
     RegionTable,
+    SellerTable,
     TaxTable,
     TierTable,
     VersionTable,
 )
-from billing_mcp.domain.accrual import Component, Plan, PlanId
+from billing_mcp.domain.dunning import DunningTerms
 from billing_mcp.domain.money import parse_micros
+from billing_mcp.domain.parties import Seller
+from billing_mcp.domain.plan_terms import Component, Plan, PlanBook, PlanId
 from billing_mcp.domain.pricing import UNITS, Band, Channel, PriceBook, PriceVersion, Region, Tier, Unit
 from billing_mcp.domain.tax import TaxBook, TaxRate
 
 
-def plans_of(file: CatalogTable) -> dict[str, Plan]:
-    """The plans by their ids."""
-    return {plan_id: _plan(plan_id, getattr(file.plans, plan_id), file.currency) for plan_id in get_args(PlanId)}
+def plans_of(file: CatalogTable) -> PlanBook:
+    """The plans in all their versions."""
+    ids: tuple[PlanId, ...] = get_args(PlanId)
+    return PlanBook({plan_id: _terms(plan_id, getattr(file.plans, plan_id), file.currency) for plan_id in ids})
 
 
 def book_of(file: CatalogTable) -> PriceBook:
@@ -53,9 +61,69 @@ def tax_of(table: TaxTable) -> TaxBook:
     )
 
 
-def _plan(plan_id: PlanId, plan: PlanTable, currency: str) -> Plan:
-    components = tuple(Component(c.component_type, c.unit, c.name, parse_micros(c.unit_price)) for c in plan.components)
-    return Plan(plan_id, plan.name, plan.description, currency, parse_micros(plan.price), components)
+def seller_of(table: SellerTable, country: str) -> Seller:
+    """Who sells."""
+    return Seller(
+        name=table.name,
+        address=tuple(table.address),
+        country=country,
+        vat_id=table.vat_id,
+        series=table.series,
+        contact=tuple(table.contact),
+        footer=tuple(table.footer),
+    )
+
+
+def dunning_of(table: DunningTable) -> DunningTerms:
+    """What happens to accounts that owe."""
+    return DunningTerms(tuple(table.reminders_after_days), table.suspended_after_days)
+
+
+def _terms(plan_id: PlanId, plan: PlanTable, currency: str) -> tuple[Plan, ...]:
+    """Every version of a plan, oldest first; each holds all that is in force under it."""
+    first = Plan(
+        plan_id,
+        plan.name,
+        plan.description,
+        currency,
+        parse_micros(plan.price),
+        tuple(
+            Component(c.component_type, c.unit, c.name, parse_micros(c.unit_price), c.included) for c in plan.components
+        ),
+        version=plan.version,
+        yearly_price_micros=None if plan.yearly_price is None else parse_micros(plan.yearly_price),
+        minimum_micros=parse_micros(plan.minimum),
+    )
+    versions = [first]
+    for table in plan.versions:
+        versions.append(_later_terms(table, versions[-1]))
+    return tuple(versions)
+
+
+def _later_terms(table: PlanVersionTable, before: Plan) -> Plan:
+    yearly = before.yearly_price_micros if table.yearly_price is None else parse_micros(table.yearly_price)
+    return replace(
+        before,
+        version=table.version,
+        valid_from=table.valid_from,
+        price_micros=_changed(table.price, before.price_micros),
+        yearly_price_micros=yearly,
+        minimum_micros=_changed(table.minimum, before.minimum_micros),
+        components=tuple(_later_component(each, table.components) for each in before.components),
+    )
+
+
+def _later_component(before: Component, tables: list[ComponentChangeTable]) -> Component:
+    for table in tables:
+        if table.component_type == before.component_type:
+            included = before.included if table.included is None else table.included
+            unit_price = _changed(table.unit_price, before.unit_price_micros)
+            return replace(before, unit_price_micros=unit_price, included=included)
+    return before
+
+
+def _changed(price: str | None, before_micros: int) -> int:
+    return before_micros if price is None else parse_micros(price)
 
 
 def _plan_tiers(file: CatalogTable, tiers: Mapping[Channel, list[TierTable]]) -> dict[str, Mapping[Channel, int]]:

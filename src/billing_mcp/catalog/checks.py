@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from billing_mcp.catalog.positions import Path
 from billing_mcp.catalog.problems import Problem, either, meant, shown, value_at
+from billing_mcp.domain.plan_terms import FIRST_VERSION
 from billing_mcp.domain.pricing import ANYWHERE, UNITS, Channel, RcsRule, Unit
 from billing_mcp.domain.tax import MEMBER_STATES
 
@@ -33,6 +34,7 @@ def problems_between(data: Mapping[str, Any], spoilt: set[Path]) -> list[Problem
     checks = (
         _components,
         _tiers,
+        _plan_versions,
         _plan_tiers,
         _versions,
         _first_version,
@@ -42,6 +44,7 @@ def problems_between(data: Mapping[str, Any], spoilt: set[Path]) -> list[Problem
         _units_of_regions,
         _tax_rates,
         _sellers_rate,
+        _dunning,
     )
     return list(chain.from_iterable(check(draft) for check in checks))
 
@@ -91,6 +94,35 @@ def _components(draft: _Draft) -> Iterator[Problem]:
             priced.add(component_type)
 
 
+def _plan_versions(draft: _Draft) -> Iterator[Problem]:
+    for plan_id in draft.keys("plans"):
+        first = draft.get("plans", plan_id, "version")
+        known = draft.raw("plans", plan_id, "version") is not None
+        names = {first} if known else {FIRST_VERSION}
+        yield from _dated(draft, names, "plans", plan_id, "versions")
+        priced = {name for _, name in _each(draft, "component_type", "plans", plan_id, "components")}
+        for place in draft.keys("plans", plan_id, "versions"):
+            path = ("plans", plan_id, "versions", place)
+            yield from _changed_components(draft, priced, *path)
+            told = draft.get(*path)
+            if isinstance(told, dict) and not set(told) - {"version", "valid_from"}:
+                hint = "Give it a price, yearly_price, minimum or components that are not as before."
+                yield Problem(path, "changes nothing", hint=hint)
+
+
+def _changed_components(draft: _Draft, priced: set[str], *version: str | int) -> Iterator[Problem]:
+    told: set[str] = set()
+    if draft.doubtful(*version[:2], "components"):
+        return
+    for path, component_type in _each(draft, "component_type", *version, "components"):
+        if component_type not in priced:
+            hint = f"It has {either(sorted(priced))}." if priced else "It has none."
+            yield Problem(path, "is no component of the plan", shown(component_type), hint)
+        elif component_type in told:
+            yield Problem(path, "is changed already", shown(component_type))
+        told.add(component_type)
+
+
 def _tiers(draft: _Draft) -> Iterator[Problem]:
     for channel in UNITS:
         names: set[str] = set()
@@ -126,13 +158,17 @@ def _plan_tiers(draft: _Draft) -> Iterator[Problem]:
 
 
 def _versions(draft: _Draft) -> Iterator[Problem]:
-    names: set[str] = set()
+    return _dated(draft, set(), "prices")
+
+
+def _dated(draft: _Draft, names: set[str], *versions: str | int) -> Iterator[Problem]:
+    """Each has a name of its own, that is none of `names`, and begins after the one before it."""
     newest = None
-    for path, name in _each(draft, "version", "prices"):
+    for path, name in _each(draft, "version", *versions):
         if name in names:
             yield Problem(path, "is the name of another version", shown(name))
         names.add(name)
-    for path, day in _each(draft, "valid_from", "prices"):
+    for path, day in _each(draft, "valid_from", *versions):
         if newest is not None and day <= newest:
             hint = "Versions stand oldest first, and each has a day of its own."
             yield Problem(path, f"must be after {newest}, when the version before it begins", shown(day), hint)
@@ -258,3 +294,16 @@ def _sellers_rate(draft: _Draft) -> Iterator[Problem]:
     day, first = draft.get(*path), draft.get("prices", 0, "valid_from")
     if day is not None and first is not None and day > first:
         yield Problem(path, f"must not be after {first}, when the first prices begin", shown(day))
+
+
+def _dunning(draft: _Draft) -> Iterator[Problem]:
+    """Reminders come in order, and before the account is suspended."""
+    newest = 0
+    for path, days in draft.inside("dunning", "reminders_after_days"):
+        if days <= newest:
+            yield Problem(path, f"must be later than {newest}, when the reminder before it is sent", shown(days))
+        newest = max(newest, days)
+    suspended = draft.get("dunning", "suspended_after_days")
+    if suspended is not None and suspended <= newest:
+        path = ("dunning", "suspended_after_days")
+        yield Problem(path, f"must be later than {newest}, when the last reminder is sent", shown(suspended))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
@@ -13,13 +13,15 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from billing_mcp.catalog.book import book_of, plans_of, tax_of
+from billing_mcp.catalog.book import book_of, dunning_of, plans_of, seller_of, tax_of
 from billing_mcp.catalog.checks import problems_between
 from billing_mcp.catalog.positions import line_at, lines_of
 from billing_mcp.catalog.problems import Problem, problems_of_shape
 from billing_mcp.catalog.schema import CatalogTable, TaxTable
-from billing_mcp.domain.accrual import Plan
-from billing_mcp.domain.errors import InvalidArgument
+from billing_mcp.domain.dunning import DunningTerms
+from billing_mcp.domain.errors import Internal, InvalidArgument
+from billing_mcp.domain.parties import Seller
+from billing_mcp.domain.plan_terms import PlanBook
 from billing_mcp.domain.pricing import PriceBook
 from billing_mcp.domain.tax import TaxBook, TaxRate
 
@@ -28,12 +30,14 @@ _PLACE = re.compile(r" \(at (?:line (?P<line>\d+), column \d+|end of document)\)
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The prices, of plans, and of messages in all their versions; and the VAT on what customers pay."""
+    """All prices in all their versions, VAT, who sells, and what happens to accounts that owe."""
 
     currency: str
-    plans: Mapping[str, Plan]
+    plans: PlanBook
     book: PriceBook
     tax: TaxBook
+    seller: Seller
+    dunning: DunningTerms
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +50,10 @@ class Examined:
 
 def examine(text: str) -> Examined:
     """Read the TOML text of a catalog, and find all its problems."""
-    return _examined(text, lambda: default_catalog().tax)
+    return _examined(text, default_catalog)
 
 
-def _examined(text: str, package: Callable[[], TaxBook]) -> Examined:
+def _examined(text: str, package: Callable[[], Catalog] | None) -> Examined:
     try:
         data = tomllib.loads(text, parse_float=Decimal)  # not to lose the decimals that are shown as wrong
     except (ValueError, RecursionError) as error:
@@ -66,7 +70,26 @@ def _examined(text: str, package: Callable[[], TaxBook]) -> Examined:
         lines = lines_of(text)
         located = [replace(each, line=line_at(lines, each.path)) for each in problems]
         return Examined(None, tuple(sorted(located, key=lambda each: each.line)))
-    return Examined(Catalog(file.currency, plans_of(file), book_of(file), _tax(file.tax, package)), ())
+    return Examined(_catalog(file, package), ())
+
+
+def _catalog(file: CatalogTable, package: Callable[[], Catalog] | None) -> Catalog:
+    """What the file says; of VAT, the seller and dunning the package says what it does not."""
+    tax = tax_of(file.tax) if package is None and file.tax else _tax(file.tax, lambda: _known(package).tax)
+    return Catalog(
+        currency=file.currency,
+        plans=plans_of(file),
+        book=book_of(file),
+        tax=tax,
+        seller=seller_of(file.seller, tax.seller_country) if file.seller else _known(package).seller,
+        dunning=dunning_of(file.dunning) if file.dunning else _known(package).dunning,
+    )
+
+
+def _known(package: Callable[[], Catalog] | None) -> Catalog:
+    if package is None:
+        raise Internal("the package's own catalog says too little")
+    return package()
 
 
 def parse_catalog(text: str, *, source: str = "") -> Catalog:
@@ -97,7 +120,7 @@ def load_catalog(file: Path | None) -> Catalog:
 @cache
 def default_catalog() -> Catalog:
     """The catalog that comes with the package."""
-    return _sound(_examined(default_text(), lambda: TaxBook("", {})), "")
+    return _sound(_examined(default_text(), None), "")
 
 
 def default_text() -> str:

@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from billing_mcp.domain.markets import COUNTRIES
 from billing_mcp.domain.money import parse_micros
+from billing_mcp.domain.plan_terms import FIRST_VERSION
 from billing_mcp.domain.pricing import ANYWHERE, RcsRule
 from billing_mcp.domain.rating import Suggestion
 
@@ -44,6 +45,12 @@ def _market(text: str) -> str:
         upper = text.upper()
         hint = f"Write {upper}." if upper in COUNTRIES else 'Such as DE; "*" is every country without an own price.'
         raise _wrong('is neither the code of a country (ISO 3166, two capital letters) nor "*"', hint=hint)
+    return text
+
+
+def _line(text: str) -> str:
+    if not text.isprintable() or text != text.strip():
+        raise _wrong("must be printable, without blanks around it")
     return text
 
 
@@ -99,6 +106,9 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+Quantity = Annotated[int, Field(ge=0, le=MOST)]
+
+
 class ComponentTable(Table):
     """What a plan counts."""
 
@@ -106,6 +116,15 @@ class ComponentTable(Table):
     unit: str
     name: str
     unit_price: Price
+    included: Quantity = 0
+
+
+class ComponentChangeTable(Table):
+    """What a later version of a plan has otherwise of a component."""
+
+    component_type: Literal["mailbox", "proxy"]
+    unit_price: Price | None = None
+    included: Quantity | None = None
 
 
 class PlanTiersTable(Table):
@@ -116,14 +135,29 @@ class PlanTiersTable(Table):
     rcs: str | None = None
 
 
+class PlanVersionTable(Table):
+    """What a plan's prices are from a day on. What a version does not name is as in the one before."""
+
+    version: Name
+    valid_from: date
+    price: Price | None = None
+    yearly_price: Price | None = None
+    minimum: Price | None = None
+    components: list[ComponentChangeTable] = []
+
+
 class PlanTable(Table):
-    """A plan: prices per month."""
+    """A plan, and its first prices: per month, but for that of a year. Later ones are its `versions`."""
 
     name: str
     description: str
     price: Price
+    yearly_price: Price | None = None
+    minimum: Price = "0"
     components: list[ComponentTable]
     tiers: PlanTiersTable = PlanTiersTable()
+    version: Name = FIRST_VERSION
+    versions: list[PlanVersionTable] = []
 
 
 class PlansTable(Table):
@@ -228,6 +262,30 @@ class TaxTable(Table):
     rates: dict[Country, Rates] = {}
 
 
+Line = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_line)]
+Days = Annotated[int, Field(ge=1, le=365)]
+
+
+class SellerTable(Table):
+    """Who sells: what stands on invoices. Its country is that of `tax`."""
+
+    name: Line
+    address: Annotated[list[Line], Field(min_length=1, max_length=6)]
+    vat_id: Line | None = None
+    series: Annotated[str, _matching(r"[A-Z0-9/-]{0,12}", "must be up to 12 capital letters, digits, '-' or '/'")] = (
+        "INV-"
+    )
+    contact: Annotated[list[Line], Field(max_length=4)] = []
+    footer: Annotated[list[Line], Field(max_length=6)] = []
+
+
+class DunningTable(Table):
+    """When an account that owes is reminded, and when it is suspended, in days since it began to."""
+
+    reminders_after_days: Annotated[list[Days], Field(max_length=10)]
+    suspended_after_days: Days
+
+
 class CatalogTable(Table):
     """The whole file."""
 
@@ -236,3 +294,5 @@ class CatalogTable(Table):
     tiers: TiersTable
     prices: Annotated[list[VersionTable], Field(min_length=1)]
     tax: TaxTable | None = None
+    seller: SellerTable | None = None
+    dunning: DunningTable | None = None

@@ -2,45 +2,24 @@
 
 A price per month is earned day by day: after `d` of a period's `n` days exactly
 `round(quantity * price * d / n)` is due. Each line takes the difference of two such sums, so a
-period settled in any number of parts costs to the micro what it costs in one.
+period settled in any number of parts costs to the micro what it costs in one. A price per year is
+earned in the same way over the days of its year. What a minimum fee adds is due at the end of a
+stretch, which is the days of one plan within one period, and is reckoned from its first day.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal
 
 from billing_mcp.domain.ledger import LineItem
 from billing_mcp.domain.money import divide_half_even
-from billing_mcp.domain.periods import Period, split_by_period
-
-PlanId = Literal["smtp_per_mailbox", "smtp_per_proxy"]
+from billing_mcp.domain.periods import Period, split_by_period, split_by_year
+from billing_mcp.domain.plan_terms import BillingPeriod, Component, Plan, PlanBook
 
 BASE = "base"
-
-
-@dataclass(frozen=True, slots=True)
-class Component:
-    """What a plan counts, and its price per unit and month."""
-
-    component_type: str
-    unit: str
-    name: str
-    unit_price_micros: int
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A plan of the catalog: a price per month, and a price per unit of each component."""
-
-    plan_id: PlanId
-    name: str
-    description: str
-    currency: str
-    price_micros: int
-    components: tuple[Component, ...]
+MINIMUM = "minimum"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,30 +33,42 @@ class ComponentCount:
 
 @dataclass(frozen=True, slots=True)
 class PlanSpan:
-    """The days during which one plan is in force."""
+    """Days on which one plan is in force on the same terms: those of `version`, or else of the day it `began`."""
 
     plan_id: str
     start: date
     end: date
+    billing_period: BillingPeriod = "monthly"
+    version: str | None = None
+    began: date | None = None
+    """The first day on these terms, which may be charged already; None: `start`."""
+    over: bool = False
+    """Whether these terms end with the span; else it ends where one looks no further."""
+    year_began: date | None = None
+    """A day on which its years begin, where it is paid by the year; None: that on which it began."""
+
+    @property
+    def since(self) -> date:
+        """The first day on these terms."""
+        return self.began or self.start
+
+    @property
+    def year_since(self) -> date:
+        """The first day of its years."""
+        return self.year_began or self.since
 
 
 def accrue(
-    spans: Sequence[PlanSpan], counts: Sequence[ComponentCount], plans: Mapping[str, Plan], *, anchor_day: int
+    spans: Sequence[PlanSpan], counts: Sequence[ComponentCount], plans: PlanBook, *, anchor_day: int
 ) -> tuple[LineItem, ...]:
     """A line for each plan, component, quantity and period in the spans, without empty ones."""
     lines: list[LineItem] = []
     for span in spans:
-        plan = plans[span.plan_id]
+        plan = plans.terms(span.plan_id, span.version, span.since)
         for period, start, end in split_by_period(span.start, span.end, anchor_day=anchor_day):
-            lines.append(_line(plan, BASE, "month", plan.name, 1, plan.price_micros, period, start, end))
-            for component in plan.components:
-                for quantity, since, until in _runs(component.component_type, counts, start, end):
-                    lines.append(
-                        _line(
-                            plan, component.component_type, component.unit, component.name,
-                            quantity, component.unit_price_micros, period, since, until,
-                        )
-                    )  # fmt: skip
+            lines += _used(plan, span, counts, period, start, end)
+            if plan.minimum_micros and (end == period.end or (span.over and end == span.end)):
+                lines += _missing(plan, span, counts, period, end)
     return tuple(line for line in lines if line.amount_micros)
 
 
@@ -87,12 +78,48 @@ def total_micros(lines: Sequence[LineItem]) -> int:
 
 
 def earned_micros(quantity: int, price_micros: int, period: Period, start: date, end: date) -> int:
-    """What so many units at a price per month come to for the days from `start` to `end` of a period."""
+    """What so many units at a price per period come to for the days from `start` to `end` of one."""
 
     def until(day: date) -> int:
         return divide_half_even(quantity * price_micros * (day - period.start).days, period.days)
 
     return until(end) - until(start)
+
+
+def _used(
+    plan: Plan, span: PlanSpan, counts: Sequence[ComponentCount], period: Period, start: date, end: date
+) -> Iterator[LineItem]:
+    """Base price and components for days of one period."""
+    if span.billing_period == "yearly":
+        for year, since, until in split_by_year(start, end, first=span.year_since):
+            yield _base_of_year(plan, year, since, until)
+    else:
+        yield _base(plan, period, start, end)
+    for component in plan.components:
+        for quantity, since, until in _runs(component.component_type, counts, start, end):
+            yield _counted(plan, component, quantity, period, since, until)
+
+
+def _missing(
+    plan: Plan, span: PlanSpan, counts: Sequence[ComponentCount], period: Period, end: date
+) -> Iterator[LineItem]:
+    """What the stretch that ends here lacks to the minimum fee of its days."""
+    start = max(period.start, span.since)
+    used = total_micros(list(_used(plan, span, counts, period, start, end)))
+    due = earned_micros(1, plan.minimum_micros, period, start, end)
+    if due > used:
+        yield LineItem(
+            component_type=MINIMUM,
+            description=f"{plan.name}, up to the minimum fee{_of_days(period, start, end)}",
+            quantity="1",
+            unit="month",
+            unit_price_micros=plan.minimum_micros,
+            amount_micros=due - used,
+            source="plan",
+            period_start=start.isoformat(),
+            period_end=end.isoformat(),
+            metadata={**_about(plan, period, start, end), "minimum_micros": str(due), "used_micros": str(used)},
+        )
 
 
 def _runs(
@@ -114,27 +141,64 @@ def _runs(
         yield quantity, since, end
 
 
-def _line(
-    plan: Plan,
-    component_type: str,
-    unit: str,
-    name: str,
-    quantity: int,
-    price_micros: int,
-    period: Period,
-    start: date,
-    end: date,
-) -> LineItem:
-    days = (end - start).days
+def _base(plan: Plan, period: Period, start: date, end: date) -> LineItem:
     return LineItem(
-        component_type=component_type,
-        description=f"{name}, {days} of {period.days} days" if days < period.days else name,
-        quantity=str(quantity),
-        unit=unit,
-        unit_price_micros=price_micros,
-        amount_micros=earned_micros(quantity, price_micros, period, start, end),
-        source="plan" if component_type == BASE else "component_count",
+        component_type=BASE,
+        description=f"{plan.name}{_of_days(period, start, end)}",
+        quantity="1",
+        unit="month",
+        unit_price_micros=plan.price_micros,
+        amount_micros=earned_micros(1, plan.price_micros, period, start, end),
+        source="plan",
         period_start=start.isoformat(),
         period_end=end.isoformat(),
-        metadata={"plan_id": plan.plan_id, "days": str(days), "days_in_period": str(period.days)},
+        metadata=_about(plan, period, start, end),
     )
+
+
+def _base_of_year(plan: Plan, year: Period, start: date, end: date) -> LineItem:
+    return LineItem(
+        component_type=BASE,
+        description=f"{plan.name}, yearly{_of_days(year, start, end)}",
+        quantity="1",
+        unit="year",
+        unit_price_micros=plan.year_micros,
+        amount_micros=earned_micros(1, plan.year_micros, year, start, end),
+        source="plan",
+        period_start=start.isoformat(),
+        period_end=end.isoformat(),
+        metadata={**_about(plan, year, start, end), "year_start": year.start.isoformat()},
+    )
+
+
+def _counted(plan: Plan, component: Component, quantity: int, period: Period, start: date, end: date) -> LineItem:
+    billed, included = component.billed(quantity), component.included
+    above = f" above {included} included" if included else ""
+    told = {"counted": str(quantity), "included": str(included)} if included else {}
+    return LineItem(
+        component_type=component.component_type,
+        description=f"{component.name}{above}{_of_days(period, start, end)}",
+        quantity=str(billed),
+        unit=component.unit,
+        unit_price_micros=component.unit_price_micros,
+        amount_micros=earned_micros(billed, component.unit_price_micros, period, start, end),
+        source="component_count",
+        period_start=start.isoformat(),
+        period_end=end.isoformat(),
+        metadata=_about(plan, period, start, end) | told,
+    )
+
+
+def _of_days(period: Period, start: date, end: date) -> str:
+    """How many days of a period it is, where it is not all of them."""
+    days = (end - start).days
+    return f", {days} of {period.days} days" if days < period.days else ""
+
+
+def _about(plan: Plan, period: Period, start: date, end: date) -> dict[str, str]:
+    return {
+        "plan_id": plan.plan_id,
+        "version": plan.version,
+        "days": str((end - start).days),
+        "days_in_period": str(period.days),
+    }

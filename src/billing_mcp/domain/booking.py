@@ -29,7 +29,7 @@ from billing_mcp.domain.ledger import (
 from billing_mcp.domain.messages import DELIVERED, WAITING, CampaignStatus, Charge, Message
 from billing_mcp.domain.plans import AccountStatus
 from billing_mcp.domain.pricing import Channel, PriceBook, PriceVersion, Unit, graduated_micros
-from billing_mcp.domain.tiers import ChannelState, month_of, month_text, rolled, used
+from billing_mcp.domain.tiers import ChannelState, month_of, month_text, rolled, tier_events, used
 
 MESSAGE, ACTIVE_USER = "message", "active_user"
 """The `source` of a line that charges a message, or a user who was active in a month."""
@@ -127,6 +127,7 @@ class Booking:
 
     def decision(self, message: Message | None) -> MessageDecision:
         """All of it."""
+        self._tell_tier()
         return MessageDecision(
             wallet=self._wallet,
             status=self._status,
@@ -256,6 +257,13 @@ class Booking:
         book = cast("PriceBook", self._book)
         state = state_now(replace(self._scene, state=self._state), channel, book, self._now)
         self._state = used(state, quantity, book.tiers[channel])
+
+    def _tell_tier(self) -> None:
+        """What the world hears of the tier: whoever is first to see that it has changed."""
+        state, before = self._state, self._scene.state
+        if state is not None and state is not before:
+            book = cast("PriceBook", self._book)
+            self.events += tier_events(before, state, book.tiers[cast("Channel", state.channel)], book.missed_months)
 
     def _take(self, decision: holds.Decision) -> None:
         self._wallet, self._status, self._hold = decision.wallet, decision.status, decision.hold

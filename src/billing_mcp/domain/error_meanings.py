@@ -227,6 +227,17 @@ MEANINGS: dict[str, Meaning] = {
         "The key is none of this server.",
         "Check that it was copied whole, or have a new one made.",
     ),
+    "invalid_link": Meaning(
+        "Invalid link",
+        "The link to a document was not made by this server, or was changed on its way.",
+        "Copy the whole link, or ask for a new one: billing.invoices.get has it as download_url.",
+    ),
+    "invalid_logo": Meaning(
+        "Invalid logo",
+        "The file of the logo on invoices is no PNG or SVG that can be set, or has more in it than shapes.",
+        "Save it as PNG, or as SVG with its texts turned into paths and nothing embedded, of at most 1 MB.",
+        served=False,
+    ),
     "invalid_signature": Meaning(
         "Invalid signature",
         "What arrived as a payment provider's webhook is not signed by it, or was so too long ago. It was not read.",
@@ -236,6 +247,11 @@ MEANINGS: dict[str, Meaning] = {
         "Invalid token",
         "The token's signature, issuer, audience or form is not good here.",
         "Get another from the authorization server, for this server.",
+    ),
+    "invoice_not_correctable": Meaning(
+        "Invoice not correctable",
+        "It is a credit note itself, or everything on the invoice has been given back.",
+        "Name the invoice that is to be corrected; its credit notes tell what has been given back.",
     ),
     "issuer_unavailable": Meaning(
         "Issuer unavailable",
@@ -269,6 +285,11 @@ MEANINGS: dict[str, Meaning] = {
         "The script uses more than one script may.",
         "Do less in one script.",
     ),
+    "link_expired": Meaning(
+        "Link expired",
+        "The link to a document was good for a short time, which is over.",
+        "Ask for a new one: billing.invoices.get has it as download_url.",
+    ),
     "memory_limit": Meaning(
         "Too much memory",
         "The script uses more memory than one script may.",
@@ -299,6 +320,12 @@ MEANINGS: dict[str, Meaning] = {
         "The account has no plan that could be canceled.",
         "Nothing needs to be done. billing.plan.change starts a plan.",
     ),
+    "not_a_test_database": Meaning(
+        "Not a test database",
+        "The time of this database is the system's: only one for demos and tests has a clock that can be advanced.",
+        "Start one in a database without accounts, billing-mcp clock start, or try the demo's: billing-mcp demo.",
+        served=False,
+    ),
     "not_found": Meaning(
         "Not found",
         "There is no such thing, or none that this credential may know of.",
@@ -318,6 +345,11 @@ MEANINGS: dict[str, Meaning] = {
         "Not refundable",
         "The payment provider will not refund this much: it has not succeeded, or less than that is left of it.",
         "Look the payment up, and refund at most what is left.",
+    ),
+    "not_sold_yearly": Meaning(
+        "Not sold by the year",
+        "The plan has no price for a year, so it cannot be paid by the year.",
+        "Ask for billing_period monthly, or choose a plan with a yearly price: billing.plans.list tells them.",
     ),
     "nothing_pending": Meaning(
         "Nothing pending",
@@ -435,7 +467,8 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "server_busy": Meaning(
         "Server busy",
-        "All workers that run scripts stayed busy for as long as a request may wait.",
+        "All workers that run scripts stayed busy for as long as a request may wait, or too many documents wait to be "
+        "set.",
         "Send the same again shortly.",
         retry="unchanged",
     ),

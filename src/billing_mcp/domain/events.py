@@ -9,12 +9,15 @@ Json = str | int | bool | None | Sequence["Json"] | Mapping[str, "Json"]
 
 EXECUTION_COMPLETED = "billing.execution.completed"
 INVOICE_ISSUED = "billing.invoice.issued"
+INVOICE_PAID = "billing.invoice.paid"
 WEBHOOK_DISABLED = "billing.webhook.disabled"
 WEBHOOK_TEST = "billing.webhook.test"
 
 PUBLIC_EVENTS = {
     "billing.account.past_due": "Spending is frozen: the account owes what it could not pay, or what was taken back.",
     "billing.account.recovered": "What the account owed is settled, and it can spend again.",
+    "billing.account.reminder": "The account still owes; it is reminded of what, and of when it will be suspended.",
+    "billing.account.suspended": "The account has owed for too long. Money that covers the debt lets it go on.",
     "billing.alerts.updated": "The alerts on the balance were changed.",
     "billing.auto_reload.capped": "An automatic reload was due, and the month's cap allowed none.",
     "billing.auto_reload.disabled": "Automatic reload was switched off: declined thrice, or its money or method gone.",
@@ -24,15 +27,20 @@ PUBLIC_EVENTS = {
     "billing.auto_reload.updated": "Automatic reload was changed.",
     "billing.balance_low": "The balance fell below a threshold of an alert.",
     "billing.balance_recovered": "The balance is above a threshold of an alert again.",
+    "billing.credit.expired": "What was left of a credit has left the wallet: its time is over.",
+    "billing.credit.granted": "The account was given money of the seller's own.",
     EXECUTION_COMPLETED: "A script or a single call changed something.",
-    INVOICE_ISSUED: "The invoice of a billing period was issued.",
+    INVOICE_ISSUED: "The invoice of a billing period was issued, or a credit note.",
+    INVOICE_PAID: "An invoice that was past due is paid.",
     "billing.payment_method.added": "A payment method was added.",
     "billing.payment_method.failed": "A payment method could not be set up.",
     "billing.payment_method.removed": "A payment method was removed.",
     "billing.payment_method.updated": "A payment method was changed.",
     "billing.plan.canceled": "The plan was canceled, now or for a later day.",
     "billing.plan.changed": "The plan was changed, now or for a later day.",
+    "billing.plan.repriced": "The platform moves the plan to another version of its prices, from a day on.",
     "billing.plan.resumed": "A pending change or cancellation of the plan was withdrawn.",
+    "billing.tier.changed": "A tier was earned by volume, or lost a step after months below it.",
     "billing.topup.created": "A top-up was asked for.",
     "billing.topup.failed": "A top-up failed; nothing was taken.",
     "billing.topup.processing": "A top-up is under way at the provider; it may take days.",

@@ -11,21 +11,29 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal
 
-from billing_mcp.domain.accrual import Plan, earned_micros
 from billing_mcp.domain.booking import ACTIVE_USER, MESSAGE
 from billing_mcp.domain.clock import iso
 from billing_mcp.domain.conversations import ThreadEvent
 from billing_mcp.domain.holds import Hold
-from billing_mcp.domain.ledger import AVAILABLE, RESERVED, REVENUE, LedgerTransaction, LineItem, TransactionType
+from billing_mcp.domain.ledger import (
+    AVAILABLE,
+    RECEIVABLE,
+    RESERVED,
+    REVENUE,
+    ROUNDING,
+    LedgerTransaction,
+    LineItem,
+    TransactionType,
+)
 from billing_mcp.domain.messages import Message
 from billing_mcp.domain.money import format_micros
-from billing_mcp.domain.periods import period_of
+from billing_mcp.domain.plan_lines_again import PlanHistory, plan_line_again, stored_number
 from billing_mcp.domain.plans import ADJUSTMENT
 from billing_mcp.domain.pricing import PriceBook, graduated_micros
 from billing_mcp.domain.rating_again import Again, again
 from billing_mcp.domain.tiers import month_of, month_text
 
-Kind = Literal["message", "active_user", "plan", "hold", "release", "capture", "topup", "credit", "other"]
+Kind = Literal["message", "active_user", "plan", "debt", "hold", "release", "capture", "topup", "credit", "other"]
 _KINDS: Mapping[TransactionType, Kind] = {"hold": "hold", "release": "release", "topup": "topup", "credit": "credit"}
 _OF_PLANS = ("plan", "component_count")
 
@@ -36,9 +44,7 @@ class Evidence:
 
     transaction: LedgerTransaction
     book: PriceBook
-    plans: Mapping[str, Plan]
-    anchor_day: int
-    """On which day of the month the account's billing periods start."""
+    plans: PlanHistory
     hold: Hold | None = None
     message: Message | None = None
     thread: tuple[ThreadEvent, ...] = ()
@@ -81,6 +87,8 @@ def kind_of(transaction: LedgerTransaction) -> Kind:
         return "message"
     if ACTIVE_USER in sources:
         return "active_user"
+    if sources == {ADJUSTMENT} and _on(transaction, RECEIVABLE) > 0 and not _on(transaction, ROUNDING):
+        return "debt"
     if sources & {*_OF_PLANS, ADJUSTMENT}:
         return "plan"
     if transaction.type == "charge" and transaction.hold_id is not None:
@@ -117,6 +125,8 @@ def _explain_lines(evidence: Evidence, found: Explained) -> None:
         found.check(what=f"the line {line.description!r}", stored=line.amount_micros, computed=amount)
         found.steps.append(f"{line.description}: {why}.")
     found.amount_micros = abs(sum(each.amount_micros for each in found.lines))
+    if found.kind == "debt":
+        found.steps.append("Money that comes in pays what the account owes first; it buys nothing new.")
     if found.again is not None and found.kind == MESSAGE:
         charged, due = found.again.stored.charged_micros, found.again.due.amount_micros
         found.steps.append(f"Of the message {format_micros(charged)} is charged by now, and {format_micros(due)} due.")
@@ -139,27 +149,26 @@ def _line_again(evidence: Evidence, line: LineItem, found: Explained) -> tuple[i
 
 
 def _plan_line(evidence: Evidence, line: LineItem, found: Explained) -> tuple[int, str]:
-    """The days that a plan was used, at a price per month."""
+    """The days that a plan was used, or what leaving it takes back."""
     if line.period_start is None or line.period_end is None:
         return _product(line)
-    start, end = date.fromisoformat(line.period_start), date.fromisoformat(line.period_end)
-    period = period_of(start, anchor_day=evidence.anchor_day)
-    amount = earned_micros(_whole(line.quantity), line.unit_price_micros, period, start, end)
-    price = format_micros(line.unit_price_micros)
-    days = f"{(end - start).days} of the {period.days} days from {period.start}"
-    plan = evidence.plans.get((line.metadata or {}).get("plan_id", ""))
-    priced = {} if plan is None else {each.component_type: each.unit_price_micros for each in plan.components}
-    today = priced.get(line.component_type, plan.price_micros if plan and line.source == "plan" else None)
-    if today != line.unit_price_micros:
-        stands = "has no such price" if today is None else f"says {format_micros(today)}"
-        found.steps.append(f"The catalog now {stands} for {line.description}; it was {price} then.")
-    return amount, f"{line.quantity} {line.unit} x {price} a month, {days} = {format_micros(amount)}"
+    try:
+        start, end = date.fromisoformat(line.period_start), date.fromisoformat(line.period_end)
+    except ValueError:
+        found.problems.append(f"the days of {line.description!r} are none")
+        return 0, "it is for no days"
+    again = plan_line_again(line, start, end, evidence.plans)
+    if again.note:
+        found.steps.append(again.note)
+    if again.problem:
+        found.problems.append(again.problem)
+    return again.amount_micros, again.why
 
 
 def _active_line(evidence: Evidence, line: LineItem, found: Explained) -> tuple[int, str]:
     """The price of the nth active user of a month."""
     told = line.metadata or {}
-    nth, name, market = _whole(told.get("nth", "")), told.get("catalog_version", ""), told.get("market", "")
+    nth, name, market = stored_number(told.get("nth", "")), told.get("catalog_version", ""), told.get("market", "")
     if month_text(month_of(evidence.transaction.created_at.date())) != told.get("month"):
         found.problems.append(f"it was posted in another month than {told.get('month')}")
     if evidence.message is not None and nth not in evidence.nth:
@@ -242,14 +251,8 @@ def _on(transaction: LedgerTransaction, ledger_account: str) -> int:
 
 
 def _product(line: LineItem) -> tuple[int, str]:
-    amount = _whole(line.quantity) * line.unit_price_micros
+    amount = stored_number(line.quantity) * line.unit_price_micros
     return amount, f"{line.quantity} {line.unit} x {format_micros(line.unit_price_micros)} = {format_micros(amount)}"
-
-
-def _whole(text: str) -> int:
-    """A stored number; 0 for what is none."""
-    digits = text.removeprefix("-")
-    return int(text) if digits.isascii() and digits.isdigit() and len(digits) < 20 else 0
 
 
 def _no_version(name: str) -> str:

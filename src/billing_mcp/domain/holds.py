@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from billing_mcp.domain.clock import iso
+from billing_mcp.domain.debts import past_due
 from billing_mcp.domain.errors import InvalidArgument, NotFound, Refused
 from billing_mcp.domain.events import Event
 from billing_mcp.domain.ids import ledger_id
@@ -237,7 +238,7 @@ def charge(
             closed_at=now if ended else None,
         )
     owing: AccountStatus = "past_due" if owed and status == "active" else status
-    event = _frozen(charged, owed) if owing != status else None
+    event = past_due(charged, owed) if owing != status else None
     return Decision(after, owing, (charged,), hold, event)
 
 
@@ -263,16 +264,6 @@ def _posting(
 ) -> Posting:
     legs = tuple(Entry(name, amount, wallet.currency) for name, amount in entries if amount)
     return Posting(wallet.account_id, type_, description, legs, now, line_items=line_items, hold_id=hold_id)
-
-
-def _frozen(charged: LedgerTransaction, owed_micros: int) -> Event:
-    payload = {
-        "transaction_id": charged.transaction_id,
-        "hold_id": charged.hold_id,
-        "owed": format_micros(owed_micros),
-        "currency": charged.currency,
-    }
-    return Event(charged.account_id, "billing.account.past_due", payload)
 
 
 def _check_amount(amount_micros: int) -> None:

@@ -1,4 +1,4 @@
-"""Owns billing periods: half-open spans of UTC days that start on an account's anchor day."""
+"""Owns billing periods: half-open spans of UTC days, months from an account's anchor day and years from a plan's."""
 
 from __future__ import annotations
 
@@ -40,6 +40,31 @@ def split_by_period(start: date, end: date, *, anchor_day: int) -> Iterator[tupl
         stop = min(end, period.end)
         yield period, start, stop
         start = stop
+
+
+def year_of(day: date, *, first: date) -> Period:
+    """The year that holds `day`, of those that begin with `first` and on the same date every year.
+
+    Years from 29 February begin on the 28th where there is none, and on the 29th again in leap years.
+    """
+    years = day.year - first.year
+    start = _years_later(first, years)
+    if day < start:
+        return Period(_years_later(first, years - 1), start)
+    return Period(start, _years_later(first, years + 1))
+
+
+def split_by_year(start: date, end: date, *, first: date) -> Iterator[tuple[Period, date, date]]:
+    """Cuts the days from `start` up to `end` where years meet that begin with `first`."""
+    while start < end:
+        year = year_of(start, first=first)
+        stop = min(end, year.end)
+        yield year, start, stop
+        start = stop
+
+
+def _years_later(first: date, years: int) -> date:
+    return _anchored(first.year + years, first.month, first.day)
 
 
 def _anchored(year: int, month: int, anchor_day: int) -> date:

@@ -1,22 +1,21 @@
-"""Owns the life of a subscription: what is pending, what a change or cancel settles and does.
-
-Days are UTC and half-open; the day of a change belongs to the new plan. Nothing has to run
-on the day a pending change falls due: a subscription is its dated phases, read as of today.
-"""
+"""Owns the life of a plan: what a change, cancel or resume does to a subscription, and what it settles."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Literal
 
-from billing_mcp.domain.accrual import ComponentCount, Plan, PlanSpan, accrue, total_micros
+from billing_mcp.domain.accrual import ComponentCount, PlanSpan, accrue, total_micros
 from billing_mcp.domain.clock import start_of
 from billing_mcp.domain.errors import InvalidArgument, Refused
 from billing_mcp.domain.ledger import AVAILABLE, RECEIVABLE, REVENUE, ROUNDING, Entry, LineItem, Posting, Wallet
 from billing_mcp.domain.money import MICROS_PER_CENT, format_micros
-from billing_mcp.domain.periods import period_of
+from billing_mcp.domain.periods import Period
+from billing_mcp.domain.plan_terms import BillingPeriod, Plan, PlanBook
+from billing_mcp.domain.plan_years import discount_taken_back, takes_back_a_discount
+from billing_mcp.domain.subscriptions import Phase, Subscription
 
 PlanStatus = Literal["active", "trialing", "canceling", "past_due", "suspended", "canceled", "none"]
 AccountStatus = Literal["active", "past_due", "suspended", "closed"]
@@ -28,63 +27,6 @@ UNPAID = "Unpaid, carried as receivable"
 
 
 @dataclass(frozen=True, slots=True)
-class Phase:
-    """A plan from a day on, until the next phase; no plan is a canceled subscription."""
-
-    starts_on: date
-    plan_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Subscription:
-    """The plans an account was, is and will be on. Every day before `settled_through` is charged.
-
-    `anchor_day` is the day of the month on which its billing periods start; it never changes.
-    """
-
-    account_id: str
-    anchor_day: int
-    settled_through: date
-    phases: tuple[Phase, ...] = ()
-
-    def plan_on(self, day: date) -> str | None:
-        """The plan in force on a day."""
-        started = [phase for phase in self.phases if phase.starts_on <= day]
-        return started[-1].plan_id if started else None
-
-    def has_started(self, day: date) -> bool:
-        """Whether there was ever a plan until `day`."""
-        return any(phase.starts_on <= day for phase in self.phases)
-
-    def settled(self, day: date) -> Subscription:
-        """Every day before `day` is charged; a settled day is never opened again."""
-        return replace(self, settled_through=max(self.settled_through, day))
-
-    def pending_after(self, day: date) -> Phase | None:
-        """The change or cancel that waits for a later day."""
-        return next((phase for phase in self.phases if phase.starts_on > day), None)
-
-    def unsettled(self, until: date) -> tuple[PlanSpan, ...]:
-        """Which plan is in force on which uncharged days before `until`."""
-        ends = [phase.starts_on for phase in self.phases[1:]] + [until]
-        spans = []
-        for phase, end in zip(self.phases, ends, strict=False):
-            start, end = max(phase.starts_on, self.settled_through), min(end, until)
-            if phase.plan_id is not None and start < end:
-                spans.append(PlanSpan(phase.plan_id, start, end))
-        return tuple(spans)
-
-    def with_phase(self, phase: Phase) -> Subscription:
-        """The phase replaces all that was to come on its day or later, and what was pending."""
-        kept = tuple(p for p in self.phases if p.starts_on < phase.starts_on)
-        return replace(self, phases=(*kept, phase))
-
-    def without_pending(self, day: date) -> Subscription:
-        """Nothing waits for a day after `day`."""
-        return replace(self, phases=tuple(p for p in self.phases if p.starts_on <= day))
-
-
-@dataclass(frozen=True, slots=True)
 class Account:
     """All that a plan operation needs to know of an account."""
 
@@ -92,7 +34,7 @@ class Account:
     wallet: Wallet
     subscription: Subscription
     counts: Sequence[ComponentCount]
-    plans: Mapping[str, Plan]
+    plans: PlanBook
 
     def shortfall_micros(self, due_micros: int) -> int:
         """What available does not cover of an amount that is due."""
@@ -103,10 +45,34 @@ class Account:
         return "past_due" if owed_micros >= MICROS_PER_CENT and self.status == "active" else self.status
 
     def accrued(self, until: date) -> tuple[LineItem, ...]:
-        """The lines of what was used before `until` and not yet charged."""
+        """The lines of what was used before `until` and not yet charged; discounts are taken back until that day."""
         subscription = self.subscription
-        spans = subscription.unsettled(until)
-        return accrue(spans, self.counts, self.plans, anchor_day=subscription.anchor_day)
+        used = self._used(subscription.unsettled(until))
+        left = subscription.years_left(subscription.settled_through, until)
+        return (*used, *(line for day, year in left for line in self.taken_back(day, year)))
+
+    def accrued_micros(self, until: date) -> int:
+        """What has accrued before `until`, with what is missing so far to a minimum fee."""
+        subscription = self.subscription
+        spans = tuple(replace(span, over=True) for span in subscription.unsettled(until))
+        left = subscription.years_left(subscription.settled_through, until)
+        return total_micros((*self._used(spans), *(line for day, year in left for line in self.taken_back(day, year))))
+
+    def due_when(self, becomes: Subscription, today: date) -> tuple[LineItem, ...]:
+        """The lines that are due when the subscription becomes another one from today on."""
+        lines = replace(self, subscription=becomes).accrued(today)
+        year = self.subscription.year_left_by(becomes, today)
+        if year is None or self.subscription.settled_through < today:  # then the lines have it
+            return lines
+        return (*lines, *self.taken_back(today, year))
+
+    def taken_back(self, day: date, year: Period) -> tuple[LineItem, ...]:
+        """The line of the discount that is taken back when a year is left on a day."""
+        spans = self.subscription.spans(year.start, day)
+        return discount_taken_back(spans, self.plans, year, left_on=day, anchor_day=self.subscription.anchor_day)
+
+    def _used(self, spans: Sequence[PlanSpan]) -> tuple[LineItem, ...]:
+        return accrue(spans, self.counts, self.plans, anchor_day=self.subscription.anchor_day)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +100,13 @@ def plan_status(subscription: Subscription | None, account_status: AccountStatus
     return "canceling" if pending is not None and pending.plan_id is None else "active"
 
 
-def change(account: Account, plan: Plan, *, on: date | None, now: datetime) -> Outcome:
-    """Move to `plan` now (what has accrued is settled first), or on a later day.
+def change(
+    account: Account, plan: Plan, *, on: date | None, now: datetime, billing_period: BillingPeriod | None = None
+) -> Outcome:
+    """Move to the terms `plan` now (what has accrued is settled first), or on a later day.
 
-    Raises: effective_date_in_past, plan_unchanged, account_not_active, currency_mismatch.
+    Without a billing period it stays that of the plan in force, or else it is monthly.
+    Raises: effective_date_in_past, plan_unchanged, account_not_active, currency_mismatch, not_sold_yearly.
     """
     today = now.date()
     subscription = account.subscription
@@ -149,10 +118,15 @@ def change(account: Account, plan: Plan, *, on: date | None, now: datetime) -> O
             field="effective_date",
             hint="Leave effective_date out to change now, or give a later date.",
         )
-    if plan.plan_id == previous:
-        pending = subscription.pending_after(today)
-        hint = "billing.plan.resume undoes the pending change or cancel." if pending else None
-        raise Refused(f"the account is already on {plan.plan_id}", code="plan_unchanged", hint=hint)
+    wanted = _wanted(subscription.without_pending(today), plan, on or today, billing_period)
+    _check_changes_something(account, plan, wanted, today)
+    if wanted.billing_period == "yearly" and plan.yearly_price_micros is None:
+        raise InvalidArgument(
+            f"{plan.plan_id} has no price for a year",
+            code="not_sold_yearly",
+            field="billing_period",
+            hint="Write billing_period='monthly'; billing.plans.list tells which plans have a yearly price.",
+        )
     if plan.currency != account.wallet.currency:
         raise Refused(
             f"{plan.plan_id} is priced in {plan.currency}, the account's wallet is in {account.wallet.currency}",
@@ -168,16 +142,37 @@ def change(account: Account, plan: Plan, *, on: date | None, now: datetime) -> O
         start = on or today
         subscription = replace(subscription, anchor_day=start.day, settled_through=start)
     if on is not None and on > today:
-        pending_change = subscription.without_pending(today).with_phase(Phase(on, plan.plan_id))
+        pending_change = subscription.without_pending(today).with_phase(wanted)
         return Outcome((), pending_change, account.status, start_of(on), True, previous, plan.plan_id)
-    lines = account.accrued(today)
+    switched = subscription.with_phase(wanted)
+    lines = account.due_when(switched, today)
     postings = (charge(account, lines, now),) if lines else ()
-    switched = subscription.with_phase(Phase(today, plan.plan_id)).settled(today)
-    return Outcome(postings, switched, account.status, now, False, previous, plan.plan_id)
+    return Outcome(postings, switched.settled(today), account.status, now, False, previous, plan.plan_id)
+
+
+def _wanted(subscription: Subscription, plan: Plan, day: date, billing_period: BillingPeriod | None) -> Phase:
+    """The phase of a plan from a day on. Between plans that are paid by the year, the year goes on."""
+    before = subscription.phase_on(day)
+    period = billing_period or (before.billing_period if before else "monthly")
+    goes_on = before is not None and before.billing_period == "yearly"
+    year = (before.year_since if before and goes_on else day) if period == "yearly" else None
+    return Phase(day, plan.plan_id, period, plan.version, year)
+
+
+def _check_changes_something(account: Account, plan: Plan, wanted: Phase, today: date) -> None:
+    """Raises plan_unchanged: plan, billing period and version of its prices are those that it has on that day."""
+    subscription = account.subscription
+    before = subscription.without_pending(today).phase_on(wanted.starts_on)
+    if before is None or (before.plan_id, before.billing_period) != (wanted.plan_id, wanted.billing_period):
+        return
+    if account.plans.terms(plan.plan_id, before.price_version, before.starts_on).version == plan.version:
+        hint = "billing.plan.resume undoes the pending change or cancel." if subscription.pending_after(today) else None
+        by = " by the year" if wanted.billing_period == "yearly" else ""
+        raise Refused(f"the account is already on {plan.plan_id}{by}", code="plan_unchanged", hint=hint)
 
 
 def cancel(account: Account, *, immediately: bool, now: datetime) -> Outcome:
-    """End the plan at the end of the billing period, or now.
+    """End the plan at the end of the billing period (the month, or the year of a yearly plan), or now.
 
     Never fails for want of funds: what the wallet cannot cover becomes receivable and the
     account past_due. Raises: no_plan, already_canceling.
@@ -195,15 +190,15 @@ def cancel(account: Account, *, immediately: bool, now: datetime) -> Outcome:
                 code="already_canceling",
                 hint="billing.plan.resume undoes the cancel; cancel_immediately=True ends the plan now.",
             )
-        end = period_of(today, anchor_day=subscription.anchor_day).end
+        end = subscription.period_on(today).end
         ending = subscription.without_pending(today).with_phase(Phase(end, None))
         return Outcome((), ending, account.status, start_of(end), True, previous, None)
-    lines = account.accrued(today)
+    ended = subscription.with_phase(Phase(today, None))
+    lines = account.due_when(ended, today)
     short = account.shortfall_micros(total_micros(lines))
     postings = (charge(account, lines, now, receivable_micros=short),) if lines else ()
-    ended = subscription.with_phase(Phase(today, None)).settled(today)
     status = account.status_when_owing(short)
-    return Outcome(postings, ended, status, now, False, previous, None)
+    return Outcome(postings, ended.settled(today), status, now, False, previous, None)
 
 
 def resume(account: Account, *, now: datetime) -> Outcome:
@@ -241,7 +236,7 @@ def charge(
         Entry(ROUNDING, rounding_micros, currency),
     )
     unpaid = f"; {format_micros(receivable_micros)} {currency} unpaid" if receivable_micros > 0 else ""
-    what = f"Plan charges {lines[0].period_start} to {lines[-1].period_end}" if lines else "Rounding of an invoice"
+    what = f"Plan charges {_days_of(lines)}" if lines else "Rounding of an invoice"
     return Posting(
         account_id=account.wallet.account_id,
         type="charge" if lines else "rounding",
@@ -250,6 +245,14 @@ def charge(
         effective_at=now,
         line_items=tuple(lines) + _adjustment_lines(receivable_micros, rounding_micros),
     )
+
+
+def _days_of(lines: Sequence[LineItem]) -> str:
+    """The days of use that the lines are for; the day on which a discount is taken back is none."""
+    used = [line for line in lines if not takes_back_a_discount(line)]
+    if not used:
+        return f"on {lines[0].period_start}"
+    return f"{used[0].period_start} to {used[-1].period_end}"
 
 
 def _adjustment_lines(receivable_micros: int, rounding_micros: int) -> tuple[LineItem, ...]:

@@ -135,3 +135,13 @@ def graduated_micros(bands: tuple[Band, ...], nth: int) -> int:
         if band.up_to is None or nth <= band.up_to:
             return band.price_micros
     return 0
+
+
+def bands_micros(bands: tuple[Band, ...], before: int, users: int) -> int:
+    """What so many active users of a month cost together, after others that were active `before` them."""
+    total, lower = 0, 0
+    for band in bands:
+        upper = before + users if band.up_to is None else min(band.up_to, before + users)
+        total += band.price_micros * max(0, upper - max(lower, before))
+        lower = max(lower, upper)
+    return total

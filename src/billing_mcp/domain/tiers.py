@@ -7,13 +7,16 @@ counter, and an override freezes it. A commitment or a plan grants a tier whatev
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Literal
 
+from billing_mcp.domain.events import Event
 from billing_mcp.domain.pricing import Tier
 
 TierSource = Literal["previous_month", "current_month", "commitment", "plan", "override"]
+TierReason = Literal["volume", "missed_months"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,34 @@ def used(state: ChannelState, quantity: int, tiers: tuple[Tier, ...]) -> Channel
     if reached > state.tier:
         return replace(state, volume=volume, tier=reached, earned_this_month=True)
     return replace(state, volume=volume)
+
+
+def tier_events(
+    before: ChannelState | None, after: ChannelState, tiers: tuple[Tier, ...], missed_months: int
+) -> Iterator[Event]:
+    """What the world is told when a later state is stored: each step down by its month, then what volume has earned.
+
+    It depends on the two states alone, so whoever stores a state tells what it says more than the one before.
+    """
+    at = before or ChannelState(after.account_id, after.channel, after.month)
+    while at.month < after.month:
+        judged = rolled(at, at.month + 1, tiers, missed_months)
+        if judged.tier < min(at.tier, len(tiers) - 1):
+            yield _changed(at.tier, judged, "missed_months", tiers)
+        at = judged
+    if after.tier > at.tier:
+        yield _changed(at.tier, after, "volume", tiers)
+
+
+def _changed(previous: int, state: ChannelState, reason: TierReason, tiers: tuple[Tier, ...]) -> Event:
+    payload = {
+        "channel": state.channel,
+        "previous": tiers[min(previous, len(tiers) - 1)].name,
+        "tier": tiers[state.tier].name,
+        "reason": reason,
+        "month": month_text(state.month),
+    }
+    return Event(state.account_id, "billing.tier.changed", payload)
 
 
 def standing(state: ChannelState, plan_tier: int | None, tiers: tuple[Tier, ...]) -> Standing:
