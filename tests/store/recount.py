@@ -10,7 +10,7 @@ from typing import Any
 from billing_mcp.domain.ledger import LedgerTransaction, LineItem
 from billing_mcp.domain.messages import Message
 from billing_mcp.store.store import Transaction
-from tests.store.second_opinion import Channel, Ledger
+from tests.store.second_opinion import NAMES, Channel, Ledger
 
 
 async def used(tx: Transaction, account_id: str) -> dict[tuple[str, ...], int]:
@@ -127,3 +127,14 @@ def assert_tiers_follow_from(rows: list[LedgerTransaction], model: Ledger) -> No
     for name, channel in again.items():
         assert replace(channel, commitment=model.channels[name].commitment) == model.channels[name]
     assert len(seen) == sum(len(people) for people in model.active.values())
+
+
+async def assert_tiers_are_told(tx: Transaction, account_id: str, model: Ledger) -> None:
+    """Every step of a tier, and none of them twice: they lead from the lowest one to what is earned."""
+    steps: Counter[str] = Counter()
+    for event in await tx.outbox.of(account_id):
+        if event.event == "billing.tier.changed":
+            before, after = (NAMES.index(str(event.payload[name])) for name in ("previous", "tier"))
+            assert event.payload["reason"] == ("volume" if after > before else "missed_months")
+            steps[str(event.payload["channel"])] += after - before
+    assert dict(+steps) == {name: channel.tier for name, channel in model.channels.items() if channel.tier}

@@ -68,7 +68,7 @@ async def test_a_row_that_cannot_be_read_is_named(store: Store, database: str, c
         [f"DELETE FROM wallets WHERE {MINE}"],
         [f"UPDATE wallets SET currency = 'USD' WHERE {MINE}"],
         [f"INSERT INTO ledger_entries VALUES ('{ACCOUNT}', 99, 1, 'revenue', 5, 'EUR')"],
-        [f"DELETE FROM wallets WHERE {MINE}", f"DELETE FROM accounts WHERE {MINE}"],
+        [f"DELETE FROM {each} WHERE {MINE}" for each in ("billing_cycles", "wallets", "accounts")],
     ],
     ids=["no wallet", "another currency", "entries without a transaction", "a ledger without an account"],
 )

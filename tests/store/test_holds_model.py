@@ -133,7 +133,7 @@ class ModelWallet:
             hold.end("captured", now)
         if owed and self.status == "active":
             self.status = "past_due"
-            self.events += 1
+            self.events += 2  # the world is told, and whoever looks at balances
 
 
 @dataclass(frozen=True)

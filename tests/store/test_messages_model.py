@@ -14,17 +14,25 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from billing_mcp.catalog.loader import default_catalog
 from billing_mcp.domain.errors import BillingError
 from billing_mcp.domain.instructions import Instruction, Receipt
 from billing_mcp.domain.messages import Message
 from billing_mcp.domain.tiers import ChannelState, month_of
+from billing_mcp.operations.balance_watch import look_at_balance
 from billing_mcp.operations.platform import open_account, receive_payment
 from billing_mcp.operations.platform_holds import PlatformHolds
 from billing_mcp.operations.platform_messages import PlatformMessages, new_campaign
 from billing_mcp.store.audit import verify_books
 from billing_mcp.store.store import Store, Transaction
 from tests.store.lives import SOAK, Fresh, explore, fresh_databases, fresh_files
-from tests.store.recount import assert_counted, assert_money_is_whole, assert_tiers_follow_from, used
+from tests.store.recount import (
+    assert_counted,
+    assert_money_is_whole,
+    assert_tiers_are_told,
+    assert_tiers_follow_from,
+    used,
+)
 from tests.store.second_opinion import BEGINNING, NAMES, Channel, Ledger, Sent, Wanted, price_book
 from tests.store.walks import (
     PHONES,
@@ -271,13 +279,15 @@ class Traffic(RuleBasedStateMachine):
 
     @rule(account=accounts, amount=st.sampled_from([1, 50_000, 400_000]))
     def top_up(self, account: int, amount: int) -> None:
-        """And what is owed is forgiven."""
+        """And what is owed is paid by it."""
         self.in_step = True
-        self.run(self.within(lambda tx: receive_payment(tx, ACCOUNTS[account], amount, provider="model")))
-        self.run(self.within(lambda tx: make_active(tx, ACCOUNTS[account])))
+        self.run(self.within(lambda tx: receive(tx, ACCOUNTS[account], amount)))
         model = self.model[ACCOUNTS[account]]
-        model.free += amount
-        model.status = "active"
+        paid = min(model.owed, model.free + amount)
+        model.free += amount - paid
+        model.owed -= paid
+        if model.owed < 10_000:
+            model.status = "active"
 
     @rule(account=accounts, channel=st.sampled_from(["sms", "rcs"]), tier=st.sampled_from([None, 1, 2]))
     def commit_to(self, account: int, channel: str, tier: int | None) -> None:
@@ -333,6 +343,7 @@ class Traffic(RuleBasedStateMachine):
                 stored = {each.message_id: each for each in await assert_counted(tx, account_id)}
                 await assert_money_is_whole(tx, account_id, rows, stored, model)
                 assert_tiers_follow_from(rows, model)
+                await assert_tiers_are_told(tx, account_id, model)
 
     def teardown(self) -> None:
         try:
@@ -346,8 +357,10 @@ class Traffic(RuleBasedStateMachine):
         await self.database.__aexit__(None, None, None)
 
 
-async def make_active(tx: Transaction, account_id: str) -> None:
-    await tx.accounts.set_status(await tx.accounts.get(account_id, lock=True), "active")
+async def receive(tx: Transaction, account_id: str, amount: int) -> None:
+    await tx.accounts.get(account_id, lock=True)
+    await receive_payment(tx, account_id, amount, provider="model")
+    await look_at_balance(tx, default_catalog(), account_id)
 
 
 def shown(message: Message) -> tuple[Any, ...]:

@@ -22,6 +22,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 from sqlmodel import SQLModel
 
+from billing_mcp.domain.clock import to_epoch_us
 from billing_mcp.domain.errors import InvalidArgument
 from billing_mcp.domain.ledger import Wallet, decide
 from billing_mcp.store import engine, migrate
@@ -32,6 +33,7 @@ from tests.store.books import (
     ACCOUNT,
     LIFE,
     NOW,
+    OTHER,
     Run,
     audit,
     capture,
@@ -45,6 +47,7 @@ from tests.store.books import (
     topup,
 )
 
+THIRD = "0190c0de-0000-7000-8000-0000000000c3"
 PROJECT = Path(__file__).parents[2]
 OPENS = """
 import asyncio, sys
@@ -116,7 +119,7 @@ async def test_the_migrated_keys_are_those_of_the_models(store: Store) -> None:
     assert keys == {
         name: [column.name for column in table.primary_key.columns] for name, table in SQLModel.metadata.tables.items()
     }
-    assert {key[0] for key in keys.values()} == {"account_id", "principal_id", "key_id", "name"}
+    assert {key[0] for key in keys.values()} == {"account_id", "principal_id", "key_id", "name", "series"}
 
 
 async def test_books_of_the_first_schema_are_sound_after_the_upgrade_and_go_on(
@@ -141,6 +144,34 @@ async def test_books_of_the_first_schema_are_sound_after_the_upgrade_and_go_on(
     report = await audit(store)
     await store.close()
     assert (report.findings, report.transactions, report.holds) == ((), 5, 1)
+
+
+async def test_accounts_that_owed_before_it_was_kept_since_when_owe_since_what_last_happened_to_them(
+    empty: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(command, "upgrade", partial(_upgrade_to, "0010", command.upgrade))
+        await upgrade_database(empty)
+    _, transaction = decide(Wallet(ACCOUNT, "EUR"), topup("100.00"), now=NOW)
+    opened_us = to_epoch_us(NOW) - 1
+    async with raw_connection(empty) as run:
+        for account_id, status in ((ACCOUNT, "past_due"), (OTHER, "past_due"), (THIRD, "active")):
+            await run(
+                "INSERT INTO accounts (account_id, status, created_at_us, name, currency) "
+                "VALUES ($1, $2, $3, 'Debtor', 'EUR')",
+                *(account_id, status, opened_us),
+            )
+        await insert(run, "ledger_transactions", *transaction_row(transaction))
+
+    await upgrade_database(empty)
+
+    async with raw_connection(empty) as run:
+        found = await run("SELECT account_id, status_since_us, dunning_due_us, reminders FROM accounts ORDER BY 1")
+    assert found == [
+        (ACCOUNT, opened_us + 1, opened_us + 1, 0),
+        (OTHER, opened_us, opened_us, 0),
+        (THIRD, None, None, 0),
+    ]
 
 
 def _upgrade_to(revision: str, upgrade: Callable[[Config, str], None], config: Config, _head: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
@@ -82,18 +83,27 @@ async def test_a_history_read_in_batches_is_the_whole_history(store: Store) -> N
             assert rows == await history(store)
 
 
-async def test_charges_are_those_since_a_moment_with_their_lines(store: Store) -> None:
+async def test_what_was_charged_is_told_once_however_often_periods_are_closed(store: Store) -> None:
     line = LineItem("mailbox", "Mailboxes", "2", "mailbox", 350_000, 700_000, "component_count", metadata={"days": "9"})
     legs = (("available", "-1.00"), ("revenue", "1.00"))
     march, april = NOW, NOW.replace(month=4)
-    early = replace(posting("charge", *legs), effective_at=march)
-    late = replace(posting("charge", *legs, lines=[line, line]), effective_at=april)
-    await open_books(store, topup("10.00"), early, late, hold("1.00"))
+    await open_books(store, topup("10.00"), posting("charge", *legs), hold("1.00"))
+    async with store.write(april) as tx:
+        await tx.ledger.post([posting("charge", *legs, lines=[line, line])])
+    everything = april.replace(month=5)
 
-    async with store.read(NOW) as tx:
-        assert await tx.ledger.charges(ACCOUNT, since=march) == [(), (line, line)]
-        assert await tx.ledger.charges(ACCOUNT, since=april) == [(line, line)]
-        assert await tx.ledger.charges(ACCOUNT, since=april.replace(microsecond=1)) == []
+    async def charged(since: datetime, until: datetime, through_seq: int) -> list[tuple[int, int, int]]:
+        async with store.read(NOW) as tx:
+            pages = tx.ledger.charged(ACCOUNT, since=since, until=until, through_seq=through_seq)
+            return [(c.seq, c.revenue_micros, len(c.line_items)) async for page in pages for c in page]
+
+    assert await charged(march, everything, 0) == [(2, 1_000_000, 0), (4, 1_000_000, 2)]
+    assert await charged(march, april, 0) == [(2, 1_000_000, 0)]
+    # March was closed when all of it was posted already: what is dated later is left to the next period.
+    assert await charged(april, everything, 4) == [(4, 1_000_000, 2)]
+    # It was closed before, and something of March came late: it is in the next one, too.
+    assert await charged(april, everything, 1) == [(2, 1_000_000, 0), (4, 1_000_000, 2)]
+    assert await charged(everything, everything.replace(month=6), 4) == []
 
 
 async def test_amounts_and_moments_are_stored_as_whole_numbers(store: Store, database: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from billing_mcp.domain.alerts import BALANCE_MOVED
 from billing_mcp.domain.errors import InsufficientFunds
-from billing_mcp.domain.holds import PlaceHold
+from billing_mcp.domain.holds import CaptureHold, PlaceHold
 from billing_mcp.domain.instructions import Instruction
 from billing_mcp.store.store import Store, Transaction
 from tests.store.books import ACCOUNT, NOW, OTHER, Act, carry_out, charge, eur, hold, open_books, raw_connection, topup
@@ -88,6 +88,18 @@ async def test_a_balance_that_leaves_its_span_is_noticed_both_ways_and_on_both_w
     armed = (low and eur(low), high and eur(high))
     assert await span(database) == ((None, None) if seen else armed)
     assert [each["seq"] for each in found] == (["2"] if seen else [])
+
+
+@pytest.mark.parametrize("way", [alone, within])
+async def test_a_debt_that_freezes_an_account_is_noticed_once_though_nobody_watches(books: Store, way: Any) -> None:
+    async with books.write(NOW) as tx:
+        await carry_out(tx, hold("90.00"), hold("10.00"), account_id=ACCOUNT)
+        holds = [each.hold_id for each in await tx.holds.older(ACCOUNT, than=None, status="open", limit=9)]
+
+    for hold_id in holds:
+        await way(books, CaptureHold(hold_id, eur("95.00")))
+
+    assert [each["available"] for each in await noticed(books)] == ["0.00"]
 
 
 async def test_it_is_noticed_once_until_it_is_armed_again(books: Store) -> None:

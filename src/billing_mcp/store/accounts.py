@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import json
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, cast
 
@@ -13,8 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from billing_mcp.domain.clock import from_epoch_us, to_epoch_us
 from billing_mcp.domain.errors import NotFound
 from billing_mcp.domain.ledger import Wallet
+from billing_mcp.domain.parties import BillingDetails
 from billing_mcp.domain.plans import AccountStatus
 from billing_mcp.domain.tax import Customer
+from billing_mcp.store.among import Only, among
 from billing_mcp.store.changes import ChangeLog, SettingChange
 from billing_mcp.store.reading.fetch import fetch
 from billing_mcp.store.reading.query import Rows
@@ -33,7 +36,10 @@ _NOTHING_SAID = Customer()
 
 @dataclass(frozen=True, slots=True)
 class AccountRecord:
-    """A customer account, and who it is for VAT: without a country, the seller's."""
+    """A customer account: who it is for VAT (without a country, the seller's) and on invoices; since when it owes.
+
+    `status_since` is when it got its status, or while it is suspended, when the debt began that it is suspended for.
+    """
 
     account_id: str
     name: str
@@ -41,14 +47,20 @@ class AccountRecord:
     currency: str
     created_at: datetime
     customer: Customer = _NOTHING_SAID
+    details: BillingDetails | None = None
+    status_since: datetime | None = None
+    dunning_due: datetime | None = None
+    reminders: int = 0
 
 
 class Accounts:
     """Accounts, within one transaction."""
 
-    def __init__(self, connection: AsyncConnection, changes: ChangeLog) -> None:
+    def __init__(self, connection: AsyncConnection, changes: ChangeLog, now: datetime, only: Only = None) -> None:
         self._connection = connection
         self._changes = changes
+        self._now = now
+        self._only = only
 
     async def add(self, account: AccountRecord) -> bool:
         """Store a new account. False: there is one with its id, perhaps since a moment ago."""
@@ -103,7 +115,10 @@ class Accounts:
         if status == account.status:
             return
         matching = _ACCOUNTS.c.account_id == account.account_id
-        await self._connection.execute(update(_ACCOUNTS).where(matching).values(status=status))
+        values = status_columns(status, self._now)
+        if (account.status, status) == ("past_due", "suspended"):  # the same debt: its age and reminders stay
+            values = {"status": status, "dunning_due_us": None}
+        await self._connection.execute(update(_ACCOUNTS).where(matching).values(**values))
         self._changes.add(SettingChange(account.account_id, "account_status", account.status, status))
 
     async def set_customer(self, account: AccountRecord, customer: Customer) -> None:
@@ -119,9 +134,45 @@ class Accounts:
             if was != now:
                 self._changes.add(SettingChange(account.account_id, setting, was, now))
 
+    async def set_details(self, account: AccountRecord, details: BillingDetails) -> None:
+        """Say who its invoices are addressed to from now on; those that are issued stay as they are."""
+        matching = _ACCOUNTS.c.account_id == account.account_id
+        text = json.dumps(asdict(details), ensure_ascii=False)
+        await self._connection.execute(update(_ACCOUNTS).where(matching).values(details_json=text))
+
+    async def dun_next(self, account_id: str, due: datetime | None, *, reminders: int) -> None:
+        """When the next step of dunning is due, if there is one, and how many reminders were sent."""
+        values = {"dunning_due_us": None if due is None else to_epoch_us(due), "reminders": reminders}
+        await self._connection.execute(update(_ACCOUNTS).where(_ACCOUNTS.c.account_id == account_id).values(**values))
+
+    async def due_for_dunning(self, now: datetime) -> list[str]:
+        """Accounts of which a step of dunning is due."""
+        due = (_ACCOUNTS.c.dunning_due_us <= to_epoch_us(now)) & among(_ACCOUNTS.c.account_id, self._only)
+        found = await self._connection.execute(
+            select(_ACCOUNTS.c.account_id).where(due).order_by(_ACCOUNTS.c.account_id)
+        )
+        return list(found.scalars())
+
+    async def owing(self) -> list[AccountRecord]:
+        """Accounts that are frozen by a debt, those that owe longest first."""
+        c = _ACCOUNTS.c
+        frozen = c.status.in_(["past_due", "suspended"])
+        return await self._select(select(_ACCOUNTS).where(frozen).order_by(c.status_since_us, c.account_id))
+
     async def _select(self, statement: Select[Any]) -> list[AccountRecord]:
         rows = await self._connection.execute(statement)
         return [_record(row) for row in rows]
+
+
+def status_columns(status: AccountStatus, now: datetime) -> dict[str, Any]:
+    """What is stored with a new status: since when it is so, and that dunning begins when it owes."""
+    now_us = to_epoch_us(now)
+    return {
+        "status": status,
+        "status_since_us": now_us,
+        "dunning_due_us": now_us if status == "past_due" else None,
+        "reminders": 0,
+    }
 
 
 def account_of(rows: Rows, account_id: str) -> AccountRecord:
@@ -139,7 +190,22 @@ def _record(row: Row[Any]) -> AccountRecord:
         currency=row.currency,
         created_at=from_epoch_us(row.created_at_us),
         customer=Customer(row.country, row.vat_id, row.tax_exempt),
+        details=_details(row.details_json),
+        status_since=_moment(row.status_since_us),
+        dunning_due=_moment(row.dunning_due_us),
+        reminders=row.reminders,
     )
+
+
+def _details(text: str | None) -> BillingDetails | None:
+    if text is None:
+        return None
+    facts = json.loads(text)
+    return BillingDetails(**facts | {"address": tuple(facts["address"])})
+
+
+def _moment(value_us: int | None) -> datetime | None:
+    return None if value_us is None else from_epoch_us(value_us)
 
 
 def _columns(customer: Customer) -> dict[str, Any]:

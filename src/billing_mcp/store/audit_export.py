@@ -76,10 +76,15 @@ async def export_books(
         return lines.end(len(wanted))
 
 
+_FACTS = ("account_id", "name", "status", "currency")
+"""What an export tells of an account: nothing of who its invoices are addressed to."""
+
+
 async def _write_account(tx: Transaction, account_id: str, lines: _Lines) -> None:
     try:
-        account = asdict(await tx.accounts.get(account_id))
-        account["created_at"] = iso(account["created_at"])
+        record = await tx.accounts.get(account_id)
+        account: dict[str, Any] = {name: getattr(record, name) for name in _FACTS}
+        account["created_at"] = iso(record.created_at)
         wallet: dict[str, Any] | None = asdict(await tx.ledger.wallet(account_id))
     except NotFound:
         account, wallet = {"account_id": account_id}, None

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from billing_mcp.domain.clock import to_epoch_us
 from billing_mcp.domain.errors import NotFound
 from billing_mcp.domain.holds import Hold, HoldStatus
+from billing_mcp.store.among import Only, among
 from billing_mcp.store.posting.rows import hold_of
 from billing_mcp.store.reading.fetch import fetch_many
 from billing_mcp.store.tables import HoldRow, table
@@ -23,8 +24,9 @@ _OPEN = _HOLDS.c.status == "open"
 class Holds:
     """Holds, within one transaction."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, only: Only = None) -> None:
         self._connection = connection
+        self._only = only
 
     async def get(self, account_id: str, hold_id: str) -> Hold:
         """One hold. Raises NotFound."""
@@ -66,7 +68,8 @@ class Holds:
 
     async def due_account_ids(self, now: datetime) -> list[str]:
         """Every account that has an open hold whose time is over."""
-        found = select(_HOLDS.c.account_id).where(_due(now)).distinct()
+        due = _due(now) & among(_HOLDS.c.account_id, self._only)
+        found = select(_HOLDS.c.account_id).where(due).distinct()
         return list((await self._connection.execute(found)).scalars())
 
     async def named(self, account_id: str, hold_ids: Sequence[str]) -> dict[str, Hold]:

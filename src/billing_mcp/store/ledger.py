@@ -7,15 +7,16 @@ from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import bindparam, func, insert, select, tuple_, union
+from sqlalchemy import ColumnElement, bindparam, func, insert, literal_column, select, tuple_, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing_mcp.domain import ledger
 from billing_mcp.domain.clock import from_epoch_us, to_epoch_us
 from billing_mcp.domain.errors import Internal, NotFound
 from billing_mcp.domain.instructions import Instruction
-from billing_mcp.domain.ledger import AVAILABLE, RESERVED, Entry, LedgerTransaction, LineItem, Posting, Wallet
+from billing_mcp.domain.ledger import AVAILABLE, RESERVED, Entry, LedgerTransaction, Posting, Wallet
 from billing_mcp.domain.reconciliation import CashMovement
+from billing_mcp.domain.tally import Charged
 from billing_mcp.store.changes import ChangeLog, WalletChange
 from billing_mcp.store.pages import PAGE_SIZE, Page, pages
 from billing_mcp.store.posting.program import Done, carry_out
@@ -23,11 +24,13 @@ from billing_mcp.store.posting.running import run_on_connection
 from billing_mcp.store.posting.sql import words_for
 from billing_mcp.store.reading.fetch import fetch, fetch_many
 from billing_mcp.store.reading.query import Rows
-from billing_mcp.store.tables import LedgerEntryRow, LedgerTransactionRow, WalletRow, table
+from billing_mcp.store.spans import Movements, Span, movements, seqs_within
+from billing_mcp.store.tables import InvoiceRow, LedgerEntryRow, LedgerTransactionRow, WalletRow, table
 
 _WALLETS = table(WalletRow)
 _TRANSACTIONS = table(LedgerTransactionRow)
 _ENTRIES = table(LedgerEntryRow)
+_INVOICES = table(InvoiceRow)
 WALLET = select(*[_WALLETS.c[each.name] for each in fields(Wallet)]).where(
     _WALLETS.c.account_id == bindparam("account_id")
 )
@@ -51,6 +54,9 @@ _LEGS = (
     )
     .order_by(_ENTRIES.c.line)
 )
+# Written out, so that every plan can use the index that has these rows only.
+_RECEIVABLE: ColumnElement[str] = literal_column(f"'{ledger.RECEIVABLE}'")
+_ALL = Span()
 _COUNT_ENTRIES = select(func.count().label("entries")).where(_ENTRIES.c.account_id == bindparam("account_id"))
 
 
@@ -145,17 +151,46 @@ class Ledger:
         rows = await self._connection.execute(newest_first)
         return [_transaction(row, ()) for row in rows.mappings()]
 
-    async def charges(self, account_id: str, *, since: datetime) -> list[tuple[LineItem, ...]]:
-        """The lines of each charge that took effect at `since` or later, oldest first."""
-        t = _TRANSACTIONS.c
-        charges = (t.account_id == account_id) & (t.type == "charge") & (t.effective_at_us >= to_epoch_us(since))
-        rows = await self._connection.execute(select(t.line_items_json).where(charges).order_by(t.seq))
-        return [ledger.line_items_from_json(text) for (text,) in rows]
+    async def charged(
+        self, account_id: str, *, since: datetime, until: datetime, through_seq: int, after_seq: int = 0
+    ) -> AsyncIterator[list[Charged]]:
+        """What moved revenue before `until` and is on no invoice, page by page: of those that were posted since the
+        last period was closed, at `through_seq`, and of those before that which are dated `since` its end.
+
+        `after_seq` is the last one that was seen.
+        """
+        t, before = _TRANSACTIONS.c, _TRANSACTIONS.c.created_at_us < to_epoch_us(until)
+        late = (t.seq <= through_seq) & (t.created_at_us >= to_epoch_us(since)) & before
+        for condition, seen in ((late, after_seq), ((t.seq > through_seq) & before, max(after_seq, through_seq))):
+            last: int | None = seen
+            while last is not None:
+                page = await self._charged_page(account_id, condition, last)
+                if page:
+                    yield page
+                last = page[-1].seq if len(page) == PAGE_SIZE else None
+
+    async def _charged_page(self, account_id: str, condition: ColumnElement[bool], after_seq: int) -> list[Charged]:
+        t, e = _TRANSACTIONS.c, _ENTRIES.c
+        posted = select(_INVOICES.c.posting_seq).where(
+            (_INVOICES.c.account_id == account_id) & _INVOICES.c.posting_seq.is_not(None)
+        )
+        # Plus nothing: else SQLite takes what it knows of the one for the other, and goes through all later entries.
+        same = (e.account_id == t.account_id) & (e.seq == t.seq + 0)
+        found = (
+            select(t.seq, t.description, e.amount_micros, t.line_items_json)
+            .join_from(_TRANSACTIONS, _ENTRIES, same)
+            .where((t.account_id == account_id) & condition & (t.seq > after_seq))
+            .where((e.ledger_account == ledger.REVENUE) & t.seq.not_in(posted))
+            .order_by(t.seq)
+            .limit(PAGE_SIZE)
+        )
+        rows = await self._connection.execute(found)
+        return [Charged(*row[:3], ledger.line_items_from_json(row.line_items_json)) for row in rows]
 
     async def receivable_micros(self, account_id: str) -> int:
         """What the account owes beyond its wallet: zero or less."""
         e = _ENTRIES.c
-        owed = (e.account_id == account_id) & (e.ledger_account == ledger.RECEIVABLE)
+        owed = (e.account_id == account_id) & (e.ledger_account == _RECEIVABLE)
         found = select(func.coalesce(func.sum(e.amount_micros), 0)).where(owed)
         return int((await self._connection.execute(found)).scalar_one())
 
@@ -195,16 +230,37 @@ class Ledger:
         (rows,) = await fetch_many(self._connection, _COUNT_ENTRIES, account_id=account_id)
         return int(rows[0].entries)
 
-    def pages(self, account_id: str, *, size: int = PAGE_SIZE) -> AsyncIterator[Page]:
-        """All stored transactions of an account with their entries, in order."""
-        return pages(self._connection, account_id, size=size)
+    async def movements(self, wallet: Wallet, span: Span) -> Movements:
+        """What each ledger account of a wallet's account moved before a span, in it and after it."""
+        return await movements(self._connection, wallet.account_id, span, last_seq=wallet.last_seq)
 
-    async def history(self, account_id: str, *, batch: int = PAGE_SIZE) -> AsyncIterator[LedgerTransaction]:
-        """Every transaction of an account with its entries, in order, as stored."""
-        async for page in self.pages(account_id, size=batch):
+    async def lengths(self, account_id: str | None = None) -> dict[str, int]:
+        """How many transactions there are in each currency that is a wallet's: of all accounts, or of one."""
+        w = _WALLETS.c
+        found = select(w.currency, func.sum(w.last_seq)).group_by(w.currency).order_by(w.currency)
+        if account_id is not None:
+            found = found.where(w.account_id == account_id)
+        return {currency: int(length) for currency, length in await self._connection.execute(found)}
+
+    def pages(
+        self, account_id: str, *, size: int = PAGE_SIZE, within: tuple[int, int] | None = None
+    ) -> AsyncIterator[Page]:
+        """All stored transactions of an account with their entries, in order; `within` some `seq` alone."""
+        return pages(self._connection, account_id, size=size, within=within)
+
+    async def history(
+        self, account_id: str, *, batch: int = PAGE_SIZE, span: Span = _ALL
+    ) -> AsyncIterator[LedgerTransaction]:
+        """Every transaction of an account that was posted in a span, with its entries, in order, as stored."""
+        within = None if span.whole else await seqs_within(self._connection, account_id, span)
+        if within is None and not span.whole:
+            return
+        async for page in self.pages(account_id, size=batch, within=within):
             for row in page.transactions:
                 entries = tuple([Entry(*leg) for leg in page.legs_of(row.seq)])
-                yield _transaction({**row._asdict(), "account_id": account_id}, entries)
+                transaction = _transaction({**row._asdict(), "account_id": account_id}, entries)
+                if span.has(transaction.created_at):
+                    yield transaction
 
 
 def wallet_of(rows: Rows, account_id: str) -> Wallet:

@@ -104,7 +104,16 @@ class ChannelStateRow(SQLModel, table=True):
     """What an account has used of a channel in the month that it last did, and the tier that it has earned."""
 
     __tablename__ = "channel_states"
-    __table_args__ = ({"sqlite_with_rowid": False},)
+    __table_args__ = (
+        Index(
+            "ix_channel_states_earned",
+            "month",
+            "account_id",
+            sqlite_where=text("tier > 0"),
+            postgresql_where=text("tier > 0"),
+        ),
+        {"sqlite_with_rowid": False},
+    )
     account_id: str = Field(primary_key=True)
     channel: str = Field(primary_key=True)
     month: int = Field(sa_column=big())

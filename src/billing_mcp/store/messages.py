@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, cast
 
-from sqlalchemy import Select, bindparam, func, select, update
+from sqlalchemy import bindparam, func, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -24,7 +24,6 @@ from billing_mcp.store.message_tables import (
     CampaignRow,
     ChannelStateRow,
     MessageRow,
-    SecretRow,
     ThreadEventRow,
     UsageRow,
 )
@@ -39,7 +38,6 @@ _STATES = table(ChannelStateRow)
 _USAGE = table(UsageRow)
 _THREADS = table(ThreadEventRow)
 _ACTIVE = table(ActiveUserRow)
-_SECRETS = table(SecretRow)
 _WALLETS = table(WalletRow)
 _ACCOUNT_ID: Any = bindparam("account_id")
 
@@ -165,8 +163,17 @@ class Messages:
         (rows,) = await fetch(self._connection, STATES, account_id=account_id)
         return states_of(rows)
 
+    async def unjudged_account_ids(self, month: int) -> list[str]:
+        """Accounts that have earned a tier, and of which a month before this one is not judged yet."""
+        earned = (_STATES.c.tier > literal_column("0")) & (_STATES.c.month < month)
+        found = select(_STATES.c.account_id).where(earned).distinct().order_by(_STATES.c.account_id)
+        return list((await self._connection.execute(found)).scalars())
+
     async def set_state(self, state: ChannelState, *, before: ChannelState | None) -> None:
-        """Store what the platform has granted of tiers, and record what changed in it."""
+        """Store a channel as it was judged, or what the platform has granted of tiers, and record what was granted.
+
+        The account must be locked: all columns are replaced.
+        """
         row = dict(zip(_STATES.columns.keys(), state_row(state), strict=True))
         statement = self._insert(_STATES).values(**row)
         values = {name: value for name, value in row.items() if name not in ("account_id", "channel")}
@@ -238,12 +245,6 @@ class Messages:
         within = (c.account_id == account_id) & (c.month == month) & (c.channel == channel)
         found = await self._connection.execute(select(c.nth).where(within & c.recipient.in_(recipients)))
         return frozenset(found.scalars())
-
-    async def secret(self, name: str) -> bytes:
-        """A key that the server has made for itself."""
-        statement: Select[Any] = select(_SECRETS.c.value).where(_SECRETS.c.name == name)
-        value: str = (await self._connection.execute(statement)).scalar_one()
-        return bytes.fromhex(value)
 
     def _insert(self, into: Any) -> Any:
         dialect = sqlite if self._connection.dialect.name == "sqlite" else postgresql

@@ -11,7 +11,7 @@ from billing_mcp.domain.errors import Conflict, InvalidArgument, Unavailable
 from billing_mcp.store.engine import check_place, connected, create_writer, parse_database_url, translated
 from billing_mcp.store.reading.sqlite import SQLiteSnapshots
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012", "0013")
 """Every revision in `migrations/versions`, oldest first."""
 HEAD = REVISIONS[-1]
 

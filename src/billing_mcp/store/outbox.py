@@ -34,6 +34,7 @@ from billing_mcp.domain.errors import NotFound
 from billing_mcp.domain.events import Event
 from billing_mcp.domain.ids import new_id
 from billing_mcp.domain.messages import ACCEPTED_EVENT
+from billing_mcp.store.among import Only, among
 from billing_mcp.store.changes import ChangeLog
 from billing_mcp.store.message_tables import MessageRow
 from billing_mcp.store.tables import AccountRow, OutboxRow, table
@@ -71,11 +72,12 @@ class Work:
 class Outbox:
     """Events and other work, within one transaction."""
 
-    def __init__(self, connection: AsyncConnection, changes: ChangeLog, now: datetime) -> None:
+    def __init__(self, connection: AsyncConnection, changes: ChangeLog, now: datetime, only: Only = None) -> None:
         self._connection = connection
         self._changes = changes
         self._now = now
         self._now_us = to_epoch_us(now)
+        self._only = only
 
     async def add(self, event: Event) -> None:
         """Tell the world of it once this transaction has committed."""
@@ -92,7 +94,8 @@ class Outbox:
         """
         added = 0
         for some in _parts(sorted(account_ids)):
-            free = select(_ACCOUNTS.c.account_id).where(_ACCOUNTS.c.account_id.in_(some))
+            meant = _ACCOUNTS.c.account_id.in_(some) & among(_ACCOUNTS.c.account_id, self._only)
+            free = select(_ACCOUNTS.c.account_id).where(meant)
             locked = free.order_by(_ACCOUNTS.c.account_id).with_for_update(read=True, key_share=True, skip_locked=True)
             found = (await self._connection.execute(locked)).scalars().all()
             if not found:
@@ -122,12 +125,17 @@ class Outbox:
         due = select(_C.event_id).where(self._due(topics)).limit(1)
         return bool((await self._connection.execute(due)).all())
 
+    async def due_topics(self, *topics: str) -> set[str]:
+        """Those of the topics on which any work is due."""
+        due = select(_C.event).where(self._due(sorted(topics))).distinct()
+        return set((await self._connection.execute(due)).scalars())
+
     async def take(self, *topics: str, lease: str, until: datetime, limit: int) -> list[Work]:
-        """Lease up to `limit` pieces of work on the topics that are due, those that waited longest first.
+        """Lease up to `limit` pieces of work on the topics that are due: those that waited longest first, by account.
 
         No two get the same one, and none waits for another.
         """
-        free = select(_OUTBOX).where(self._due(topics)).order_by(_C.due_at_us).limit(limit)
+        free = select(_OUTBOX).where(self._due(topics)).order_by(_C.due_at_us, _C.account_id).limit(limit)
         found = (await self._connection.execute(free.with_for_update(skip_locked=True))).all()
         if not found:
             return []
@@ -207,7 +215,7 @@ class Outbox:
     def _due(self, topics: Sequence[str]) -> ColumnElement[bool]:
         # One topic by itself: then the index has its rows in the order in which they are taken.
         named = _C.event == topics[0] if len(topics) == 1 else _C.event.in_(topics)
-        return and_(_WAITING, named, _C.due_at_us <= self._now_us)
+        return and_(_WAITING, named, _C.due_at_us <= self._now_us, among(_C.account_id, self._only))
 
     def _insert_new(self, rows: list[dict[str, Any]]) -> Insert:
         if self._connection.dialect.name == "sqlite":

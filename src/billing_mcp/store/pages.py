@@ -49,18 +49,25 @@ class Page:
         return self._legs.get(seq, ())
 
 
-async def pages(connection: AsyncConnection | Snapshot, account_id: str, *, size: int) -> AsyncIterator[Page]:
-    """All that is stored of an account's ledger, whatever numbers somebody has given to it."""
-    first = await _next(connection, account_id, after=_LEAST)
-    while first is not None:
-        last = min(first + size - 1, _GREATEST)
+async def pages(
+    connection: AsyncConnection | Snapshot, account_id: str, *, size: int, within: tuple[int, int] | None = None
+) -> AsyncIterator[Page]:
+    """All that is stored of an account's ledger, whatever numbers somebody has given to it.
+
+    `within` is the first and the last `seq` that are wanted.
+    """
+    least, greatest = within or (_LEAST + 1, _GREATEST)
+    first = await _next(connection, account_id, after=least - 1)
+    while first is not None and first <= greatest:
+        last = min(first + size - 1, greatest)
         rows, entries = await fetch_many(connection, _PAGE, _LEGS, account_id=account_id, first=first, last=last)
         legs: dict[int, list[Leg]] = {}
         for seq, name, amount, currency in entries:
             legs.setdefault(seq, []).append((name, amount, currency))
         yield Page(rows, legs)
-        dense = len(rows) == size and last < _GREATEST
-        first = last + 1 if dense else await _next(connection, account_id, after=last)
+        if last == greatest:
+            return
+        first = last + 1 if len(rows) == size else await _next(connection, account_id, after=last)
 
 
 async def _next(connection: AsyncConnection | Snapshot, account_id: str, *, after: int) -> int | None:

@@ -13,6 +13,7 @@ from billing_mcp.domain.clock import from_epoch_us, to_epoch_us
 from billing_mcp.domain.errors import NotFound
 from billing_mcp.domain.payments import Facts, Method, PaymentMethod, PaymentStatus
 from billing_mcp.domain.topups import UNSETTLED, Origin, Refund, RefundStatus, TopUp, TopUpStatus
+from billing_mcp.store.among import Only, among
 from billing_mcp.store.changes import ChangeLog, PaymentChange, SettingChange
 from billing_mcp.store.payment_tables import PaymentCustomerRow, PaymentMethodRow, RefundRow, TopUpRow
 from billing_mcp.store.reading.fetch import fetch
@@ -43,9 +44,10 @@ _SUMS = ("received_micros", "refunded_micros", "withdrawn_micros", "reinstated_m
 class Payments:
     """How accounts pay, and what they have paid."""
 
-    def __init__(self, connection: AsyncConnection, changes: ChangeLog) -> None:
+    def __init__(self, connection: AsyncConnection, changes: ChangeLog, only: Only = None) -> None:
         self._connection = connection
         self._changes = changes
+        self._only = only
 
     async def customer(self, account_id: str, provider: str) -> str | None:
         """Who an account is at a provider."""
@@ -221,7 +223,8 @@ class Payments:
 
     async def unchecked_account_ids(self, provider: str, now: datetime) -> list[str]:
         """The accounts with top-ups of which a provider should have told by now."""
-        found = select(_TOPUPS.c.account_id).where(_unchecked(provider, now)).distinct()
+        due = _unchecked(provider, now) & among(_TOPUPS.c.account_id, self._only)
+        found = select(_TOPUPS.c.account_id).where(due).distinct()
         return sorted((await self._connection.execute(found.limit(500))).scalars())
 
     async def unchecked(self, account_id: str, provider: str, now: datetime) -> list[TopUp]:

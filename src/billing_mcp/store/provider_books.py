@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing_mcp.domain.clock import from_epoch_us, to_epoch_us
+from billing_mcp.store.among import Only, among
 from billing_mcp.store.message_tables import SecretRow
 from billing_mcp.store.provider_tables import ProviderAnswerRow, ProviderObjectRow, ProviderWebhookRow
 from billing_mcp.store.tables import table
@@ -55,8 +56,9 @@ class PendingWebhook:
 class ProviderBooks:
     """The test provider's books, within one transaction."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, only: Only = None) -> None:
         self._connection = connection
+        self._only = only
 
     async def secret(self) -> str:
         """What its webhooks are signed with."""
@@ -101,7 +103,8 @@ class ProviderBooks:
 
     async def due(self, now: datetime, *, limit: int) -> list[Entry]:
         """Up to `limit` objects to which something has to happen, those that wait longest first."""
-        waiting = select(_OBJECTS).where(_O.due_at_us <= to_epoch_us(now)).order_by(_O.due_at_us).limit(limit)
+        due = (_O.due_at_us <= to_epoch_us(now)) & among(_O.account_id, self._only)
+        waiting = select(_OBJECTS).where(due).order_by(_O.due_at_us).limit(limit)
         return [_entry(row) for row in await self._connection.execute(waiting)]
 
     async def payments(
@@ -139,7 +142,8 @@ class ProviderBooks:
 
     async def due_webhooks(self, now: datetime, *, limit: int) -> list[PendingWebhook]:
         """Up to `limit` webhooks that are due, in the order in which they are."""
-        due = select(_WEBHOOKS).where(_W.due_at_us <= to_epoch_us(now)).order_by(_W.due_at_us, _W.delivery_id)
+        waiting = (_W.due_at_us <= to_epoch_us(now)) & among(_W.account_id, self._only)
+        due = select(_WEBHOOKS).where(waiting).order_by(_W.due_at_us, _W.delivery_id)
         return [
             PendingWebhook(row.account_id, row.delivery_id, from_epoch_us(row.due_at_us), row.body_json)
             for row in await self._connection.execute(due.limit(limit))

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing_mcp.domain.accrual import ComponentCount
 from billing_mcp.domain.ledger import Wallet
-from billing_mcp.domain.plans import Subscription
+from billing_mcp.domain.subscriptions import Subscription
 from billing_mcp.store.accounts import ACCOUNT, AccountRecord, account_of
 from billing_mcp.store.ledger import WALLET, wallet_of
 from billing_mcp.store.reading.fetch import fetch

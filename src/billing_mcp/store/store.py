@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import copy
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from typing import Any, cast
@@ -14,7 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from billing_mcp.domain.errors import BillingError
 from billing_mcp.domain.instructions import Instruction, Receipt
 from billing_mcp.store.accounts import Accounts
+from billing_mcp.store.among import Only
 from billing_mcp.store.changes import ChangeLog
+from billing_mcp.store.credits import Credits
+from billing_mcp.store.cycles import Cycles
+from billing_mcp.store.due import DueDates
 from billing_mcp.store.engine import (
     DatabaseFile,
     busy,
@@ -44,8 +49,11 @@ from billing_mcp.store.provider_books import ProviderBooks
 from billing_mcp.store.reading.fetch import Snapshot
 from billing_mcp.store.reading.postgresql import PostgreSQLSnapshots
 from billing_mcp.store.reading.sqlite import SQLiteSnapshots
+from billing_mcp.store.secrets import Secrets
+from billing_mcp.store.standings import Standings
 from billing_mcp.store.states import States
 from billing_mcp.store.subscriptions import Subscriptions
+from billing_mcp.store.test_clock import StoredClock
 from billing_mcp.store.watches import Watches
 from billing_mcp.store.webhooks import Webhooks
 
@@ -55,29 +63,40 @@ _POSTGRESQL_READERS = 8
 
 
 class Transaction:
-    """What can be read and written in one database transaction, at one frozen moment."""
+    """What can be read and written in one database transaction, at one frozen moment.
 
-    def __init__(self, connection: AsyncConnection | Snapshot, now: datetime, *, writable: bool) -> None:
+    What looks for work that is due finds that of the accounts in `only` alone, unless that is None.
+    """
+
+    def __init__(
+        self, connection: AsyncConnection | Snapshot, now: datetime, *, writable: bool, only: Only = None
+    ) -> None:
         # Who only reads asks no more of a connection than a snapshot offers.
         self._connection = connection = cast("AsyncConnection", connection)
         self.now = now
         self.writable = writable
         self.rollback_only = False
         self.changes = ChangeLog()
-        self.accounts = Accounts(connection, self.changes)
+        self.accounts = Accounts(connection, self.changes, now, only)
         self.ledger = Ledger(connection, self.changes, now, writable=writable)
-        self.holds = Holds(connection)
+        self.holds = Holds(connection, only)
         self.subscriptions = Subscriptions(connection, self.changes, now)
         self.invoices = Invoices(connection, self.changes)
+        self.cycles = Cycles(connection, only)
+        self.credits = Credits(connection)
         self.messages = Messages(connection, self.changes)
-        self.payments = Payments(connection, self.changes)
-        self.watches = Watches(connection, self.changes)
+        self.secrets = Secrets(connection)
+        self.payments = Payments(connection, self.changes, only)
+        self.watches = Watches(connection, self.changes, only)
         self.keys = Keys(connection)
         self.executions = Executions(connection)
-        self.outbox = Outbox(connection, self.changes, now)
+        self.outbox = Outbox(connection, self.changes, now, only)
         self.platform_requests = PlatformRequests(connection, now)
-        self.provider_books = ProviderBooks(connection)
-        self.webhooks = Webhooks(connection, now)
+        self.provider_books = ProviderBooks(connection, only)
+        self.webhooks = Webhooks(connection, now, only)
+        self.due = DueDates(connection, now, only)
+        self.standings = Standings(connection, only)
+        self.test_clock = StoredClock(connection)
         self.states = States(connection, remember=not writable)
 
     @asynccontextmanager
@@ -95,12 +114,13 @@ class Transaction:
 class _Reading:
     """A block that reads one snapshot: written out, since reads are many and a generator for each is slow."""
 
-    def __init__(self, snapshot: Snapshot, now: datetime) -> None:
+    def __init__(self, snapshot: Snapshot, now: datetime, only: Only) -> None:
         self._snapshot = snapshot
         self._now = now
+        self._only = only
 
     async def __aenter__(self) -> Transaction:
-        return Transaction(self._snapshot, self._now, writable=False)
+        return Transaction(self._snapshot, self._now, writable=False, only=self._only)
 
     async def __aexit__(self, *ended: Any) -> None:
         await self._snapshot.__aexit__(*ended)
@@ -112,6 +132,7 @@ class Store:
     def __init__(self, url: URL, *, capacity: int, observer: Observer) -> None:
         self.url = url
         self.capacity = capacity
+        self.only: Only = None
         self._writer = create_writer(url)
         self._file = DatabaseFile(url)
         sqlite = url.get_backend_name() == "sqlite"
@@ -151,9 +172,23 @@ class Store:
             raise
         return store
 
-    def read(self, now: datetime, *, single: bool = False) -> AbstractAsyncContextManager[Transaction]:
-        """Everything read in the block is of one moment of the database. A `single` statement is so by itself."""
-        return _Reading(self._snapshots.open(single=single), now)
+    def of_accounts(self, account_ids: Iterable[str]) -> Store:
+        """The same store for whoever does what falls due: of these accounts alone it finds any work.
+
+        It is open for as long as this one, which is the one to close.
+        """
+        limited = copy.copy(self)
+        limited.only = frozenset(account_ids)
+        return limited
+
+    def read(
+        self, now: datetime, *, single: bool = False, unhurried: bool = False
+    ) -> AbstractAsyncContextManager[Transaction]:
+        """Everything read in the block is of one moment of the database. A `single` statement is so by itself.
+
+        An `unhurried` reader may pause for as long as it likes, such as while nobody takes what it writes.
+        """
+        return _Reading(self._snapshots.open(single=single, unhurried=unhurried), now, self.only)
 
     @asynccontextmanager
     async def write(self, now: datetime) -> AsyncIterator[Transaction]:
@@ -216,7 +251,7 @@ class Store:
         self._file.check()
         async with connected(self._writer) as connection:
             await connection.begin()
-            transaction = Transaction(connection, now, writable=True)
+            transaction = Transaction(connection, now, writable=True, only=self.only)
             try:
                 yield transaction
             except BaseException:

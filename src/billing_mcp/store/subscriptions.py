@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, fields
 from datetime import date, datetime
 
 from sqlalchemy import BindParameter, bindparam, delete, insert, select, update
@@ -10,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing_mcp.domain.accrual import ComponentCount
 from billing_mcp.domain.errors import Refused
-from billing_mcp.domain.plans import Phase, Subscription
+from billing_mcp.domain.subscriptions import Phase, Subscription
 from billing_mcp.store.changes import ChangeLog, SettingChange
 from billing_mcp.store.reading.fetch import fetch
 from billing_mcp.store.reading.query import Rows
@@ -19,6 +20,7 @@ from billing_mcp.store.tables import ComponentCountRow, SubscriptionPhaseRow, Su
 _SUBSCRIPTIONS = table(SubscriptionRow)
 _PHASES = table(SubscriptionPhaseRow)
 _COUNTS = table(ComponentCountRow)
+_PHASE = tuple(each.name for each in fields(Phase))
 _ACCOUNT_ID: BindParameter[str] = bindparam("account_id")
 SUBSCRIPTION = (
     select(_SUBSCRIPTIONS).where(_SUBSCRIPTIONS.c.account_id == _ACCOUNT_ID),
@@ -56,10 +58,19 @@ class Subscriptions:
             matching = _SUBSCRIPTIONS.c.account_id == account_id
             await self._connection.execute(update(_SUBSCRIPTIONS).where(matching).values(**values))
         await self._save_phases(before, subscription)
-        for setting, describe in (("plan", self._plan), ("pending", self._pending)):
+        for setting, describe in (("plan", self._plan), ("pending", self._pending), ("prices", self._prices)):
             was, now = describe(before), describe(subscription)
             if was != now:
                 self._changes.add(SettingChange(account_id, setting, was, now))
+        was, now = self._version(before), self._version(subscription)
+        if was != now and self._plan(before) == self._plan(subscription):  # other prices alone
+            self._changes.add(SettingChange(account_id, "price_version", was, now))
+
+    async def accounts_on(self, plan_id: str) -> list[str]:
+        """Accounts that were, are or will be on a plan."""
+        on_plan = select(_PHASES.c.account_id).where(_PHASES.c.plan_id == plan_id).distinct()
+        found = await self._connection.execute(on_plan.order_by(_PHASES.c.account_id))
+        return list(found.scalars())
 
     async def counts(self, account_id: str) -> list[ComponentCount]:
         """The dated counts of every component, oldest first."""
@@ -99,20 +110,36 @@ class Subscriptions:
             await self._connection.execute(delete(_PHASES).where(stale))
         new = [phase for phase in after.phases if phase not in old]
         if new:
-            rows = [{"account_id": after.account_id, "starts_on": p.starts_on, "plan_id": p.plan_id} for p in new]
+            rows = [{"account_id": after.account_id, **asdict(phase)} for phase in new]
             await self._connection.execute(insert(_PHASES), rows)
 
     def _plan(self, subscription: Subscription | None) -> str | None:
-        return subscription.plan_on(self._today) if subscription else None
+        phase = subscription.phase_on(self._today) if subscription else None
+        return _named(phase) if phase else None
+
+    def _version(self, subscription: Subscription | None) -> str | None:
+        phase = subscription.phase_on(self._today) if subscription else None
+        return phase.price_version if phase else None
 
     def _pending(self, subscription: Subscription | None) -> str | None:
         pending = subscription.pending_after(self._today) if subscription else None
-        return f"{pending.plan_id or 'none'} from {pending.starts_on.isoformat()}" if pending else None
+        return f"{_named(pending)} from {pending.starts_on.isoformat()}" if pending else None
+
+    def _prices(self, subscription: Subscription | None) -> str | None:
+        """The migrations to come."""
+        coming = [p for p in subscription.phases if p.migrates and p.starts_on > self._today] if subscription else []
+        return ", ".join(f"{p.price_version} from {p.starts_on.isoformat()}" for p in coming) or None
+
+
+def _named(phase: Phase) -> str:
+    """A plan, and how it is paid where that is not by the month."""
+    by = " yearly" if phase.billing_period == "yearly" else ""
+    return f"{phase.plan_id}{by}" if phase.plan_id else "none"
 
 
 def subscription_of(rows: Rows, phases: Rows) -> Subscription | None:
     """The subscription that was selected, if there is one."""
-    found = tuple(Phase(phase.starts_on, phase.plan_id) for phase in phases)
+    found = tuple(Phase(*(getattr(phase, name) for name in _PHASE)) for phase in phases)
     for row in rows:
         return Subscription(row.account_id, row.anchor_day, row.settled_through, found)
     return None

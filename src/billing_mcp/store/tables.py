@@ -23,9 +23,12 @@ def long_text(*, nullable: bool = False) -> Column[str]:
     return Column(Text(), nullable=nullable)
 
 
+def _where(condition: str) -> dict[str, Any]:
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
+
 def _only(status: str) -> dict[str, Any]:
-    only = text(f"status = '{status}'")
-    return {"sqlite_where": only, "postgresql_where": only}
+    return _where(f"status = '{status}'")
 
 
 _ONCE: dict[str, Any] = {
@@ -37,7 +40,10 @@ class AccountRow(SQLModel, table=True):
     """A customer account."""
 
     __tablename__ = "accounts"
-    __table_args__ = (Index("ix_accounts_created", "created_at_us", "account_id"),)
+    __table_args__ = (
+        Index("ix_accounts_created", "created_at_us", "account_id"),
+        Index("ix_accounts_dunning", "dunning_due_us", "account_id", **_where("dunning_due_us IS NOT NULL")),
+    )
     account_id: str = Field(primary_key=True)
     name: str
     status: str
@@ -46,6 +52,13 @@ class AccountRow(SQLModel, table=True):
     country: str | None
     vat_id: str | None
     tax_exempt: bool = Field(sa_column_kwargs={"server_default": false()})
+    status_since_us: int | None = Field(sa_column=big(nullable=True))
+    dunning_due_us: int | None = Field(sa_column=big(nullable=True))
+    """When the next step of dunning is due; null while nothing is owed, and after the last one."""
+    reminders: int = Field(sa_column=big(default="0"))
+    """How many were sent since it owes."""
+    details_json: str | None = Field(sa_column=long_text(nullable=True))
+    """Who invoices are addressed to, and in which language."""
 
 
 class WalletRow(SQLModel, table=True):
@@ -101,6 +114,7 @@ class LedgerEntryRow(SQLModel, table=True):
     __tablename__ = "ledger_entries"
     __table_args__ = (
         ForeignKeyConstraint(["account_id", "seq"], ["ledger_transactions.account_id", "ledger_transactions.seq"]),
+        Index("ix_ledger_entries_receivable", "account_id", "seq", **_where("ledger_account = 'receivable'")),
     )
     account_id: str = Field(primary_key=True)
     seq: int = Field(sa_column=big(primary_key=True))
@@ -163,6 +177,13 @@ class SubscriptionPhaseRow(SQLModel, table=True):
     account_id: str = Field(primary_key=True, foreign_key="subscriptions.account_id")
     starts_on: date = Field(primary_key=True)
     plan_id: str | None
+    billing_period: str = Field(sa_column_kwargs={"server_default": "monthly"})
+    price_version: str | None
+    """Null: the one in force on the phase's first day."""
+    year_starts_on: date | None
+    """The first day of the years that it is paid by; null: by the month."""
+    migrates: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    """Whether the platform moved it to other prices."""
 
 
 class ComponentCountRow(SQLModel, table=True):
@@ -176,10 +197,14 @@ class ComponentCountRow(SQLModel, table=True):
 
 
 class InvoiceRow(SQLModel, table=True):
-    """What a billing period cost."""
+    """What a billing period cost, or what was given back of it. Triggers refuse all but a new status and payment."""
 
     __tablename__ = "invoices"
-    __table_args__ = (UniqueConstraint("account_id", "invoice_id"),)
+    __table_args__ = (
+        UniqueConstraint("account_id", "invoice_id"),
+        Index("ix_invoices_number", "number"),
+        Index("ix_invoices_unpaid", "account_id", "invoice_seq", **_only("past_due")),
+    )
     account_id: str = Field(primary_key=True, foreign_key="accounts.account_id")
     invoice_seq: int = Field(sa_column=big(primary_key=True))
     invoice_id: str
@@ -191,6 +216,13 @@ class InvoiceRow(SQLModel, table=True):
     period_start: date
     period_end: date
     lines_json: str = Field(sa_column=long_text())
+    number: str = Field(sa_column_kwargs={"server_default": ""})
+    kind: str = Field(sa_column_kwargs={"server_default": "invoice"})
+    corrects: str | None
+    credits_micros: int = Field(sa_column=big(default="0"))
+    tax_micros: int = Field(sa_column=big(default="0"))
+    facts_json: str = Field(sa_column=Column(Text(), nullable=False, server_default="{}"))
+    posting_seq: int | None = Field(sa_column=big(nullable=True))
 
 
 class KeyRow(SQLModel, table=True):

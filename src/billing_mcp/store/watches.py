@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from billing_mcp.domain.alerts import Threshold
 from billing_mcp.domain.clock import from_epoch_us, to_epoch_us
 from billing_mcp.domain.reloads import AutoReload
+from billing_mcp.store.among import Only, among
 from billing_mcp.store.changes import ChangeLog, SettingChange
 from billing_mcp.store.payment_tables import AlertsRow, AutoReloadRow, BalanceCheckRow
 from billing_mcp.store.reading.fetch import fetch
@@ -42,9 +43,10 @@ class Alerts:
 class Watches:
     """What accounts want to be done, and to hear, when their balance falls."""
 
-    def __init__(self, connection: AsyncConnection, changes: ChangeLog) -> None:
+    def __init__(self, connection: AsyncConnection, changes: ChangeLog, only: Only = None) -> None:
         self._connection = connection
         self._changes = changes
+        self._only = only
 
     async def reload(self, account_id: str) -> AutoReload:
         """The automatic reload of an account; one that was never set is off."""
@@ -87,8 +89,9 @@ class Watches:
 
     async def due_account_ids(self, now: datetime) -> list[str]:
         """The accounts whose balance is due to be looked at, though it has not moved."""
-        found = select(_CHECKS.c.account_id).where(_CHECKS.c.due_at_us <= to_epoch_us(now)).limit(500)
-        return sorted((await self._connection.execute(found)).scalars())
+        due = (_CHECKS.c.due_at_us <= to_epoch_us(now)) & among(_CHECKS.c.account_id, self._only)
+        found = select(_CHECKS.c.account_id).where(due)
+        return sorted((await self._connection.execute(found.limit(500))).scalars())
 
     async def _put(self, into: Table, values: dict[str, Any]) -> None:
         dialect = sqlite if self._connection.dialect.name == "sqlite" else postgresql

@@ -21,6 +21,7 @@ from billing_mcp.domain.errors import NotFound
 from billing_mcp.domain.events import Json
 from billing_mcp.domain.ids import derived_id
 from billing_mcp.domain.webhooks import Attempt, Delivery, DeliveryStatus, Endpoint, body_of
+from billing_mcp.store.among import Only, among
 from billing_mcp.store.tables import table
 from billing_mcp.store.webhook_tables import WebhookDeliveryRow, WebhookEndpointRow
 
@@ -45,10 +46,11 @@ class Round:
 class Webhooks:
     """Endpoints and deliveries, within one transaction."""
 
-    def __init__(self, connection: AsyncConnection, now: datetime) -> None:
+    def __init__(self, connection: AsyncConnection, now: datetime, only: Only = None) -> None:
         self._connection = connection
         self._now = now
         self._now_us = to_epoch_us(now)
+        self._only = only
 
     async def add(self, endpoint: Endpoint) -> None:
         """Store a new endpoint."""
@@ -236,7 +238,7 @@ class Webhooks:
 
     def _due(self, *, failing: bool) -> ColumnElement[bool]:
         standing = _E.failing_since_us.is_not(None) if failing else _E.failing_since_us.is_(None)
-        return and_(_IS_DUE, _E.due_at_us <= self._now_us, standing)
+        return and_(_IS_DUE, _E.due_at_us <= self._now_us, standing, among(_E.account_id, self._only))
 
 
 def _hears(endpoint: Endpoint, event: str, at: datetime) -> bool:

@@ -26,6 +26,7 @@ from billing_mcp.domain.ledger import (
     insufficient_funds,
 )
 from billing_mcp.domain.plans import AccountStatus
+from billing_mcp.store.accounts import status_columns
 from billing_mcp.store.posting import sql
 from billing_mcp.store.posting.rows import (
     changed_hold_row,
@@ -109,10 +110,14 @@ class _Books:
         self.high_micros = high_micros
 
     @property
-    def left_its_span(self) -> bool:
-        """Whether available has become what somebody wants to hear of."""
+    def is_noticed(self) -> bool:
+        """Whether available has become what somebody wants to hear of, or the account past_due by what happened.
+
+        A debt is looked at though nobody watches yet: who does has money that comes in noticed, which pays it.
+        """
         available, low, high = self.wallet.available_micros, self.low_micros, self.high_micros
-        return (low is not None and available < low) or (high is not None and available >= high)
+        left_its_span = (low is not None and available < low) or (high is not None and available >= high)
+        return left_its_span or (self.status == "past_due" != self.read_status)
 
 
 class _Plan:
@@ -261,14 +266,14 @@ class _Plan:
         """Write how holds, wallets and statuses are after all of it, and who wanted to hear of a wallet."""
         moved = [books for books in self._books.values() if books.wallet.last_seq != books.read_wallet.last_seq]
         statuses = [books for books in moved if books.status != books.read_status]
-        noticed = [books.wallet for books in moved if books.left_its_span]
+        noticed = [books.wallet for books in moved if books.is_noticed]
         if noticed:
             yield from words.insert([(sql.EVENTS, [event_row(balance_moved(each), now) for each in noticed])])
         changes: list[tuple[Change, list[Row]]] = [
             (sql.HOLDS, [changed_hold_row(row) for row in self._changed.values()]),
             (sql.WALLETS, [changed_wallet_row(each.wallet, each.read_wallet.last_seq) for each in moved]),
             (sql.WATCHES, [(None, None, each.account_id) for each in noticed]),
-            (sql.STATUSES, [(each.status, each.wallet.account_id) for each in statuses]),
+            (sql.STATUSES, [(*status_columns(each.status, now).values(), each.wallet.account_id) for each in statuses]),
             (sql.MESSAGES, self._traffic.changed_rows()),
         ]
         for change, rows in changes:

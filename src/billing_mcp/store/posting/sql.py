@@ -138,7 +138,7 @@ WALLETS = Change(
     ("account_id", "last_seq"),
 )
 WATCHES = Change(table(WalletRow), ("watch_low_micros", "watch_high_micros"), ("account_id",))
-STATUSES = Change(table(AccountRow), ("status",), ("account_id",))
+STATUSES = Change(table(AccountRow), ("status", "status_since_us", "dunning_due_us", "reminders"), ("account_id",))
 MESSAGES = Change(NEW_MESSAGES, tuple(NEW_MESSAGES.columns.keys()[2:]), ("account_id", "message_id"))
 EVENTS_GONE = Removal(EVENTS, ("account_id", "event_id", "event"))
 THREAD_EVENTS = Upsert(table(ThreadEventRow))

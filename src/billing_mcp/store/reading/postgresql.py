@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _END = "ROLLBACK"
+_UNHURRIED = "SET LOCAL idle_in_transaction_session_timeout = 0"
 _UNUSABLE = (*GONE, TimeoutError, asyncpg.PostgresError, DBAPIError)
 
 
@@ -37,9 +38,12 @@ class PostgreSQLSnapshots:
         self._idle: deque[_Reader] = deque()
         self._turns = Turns(size)
 
-    def open(self, *, single: bool = False) -> PostgreSQLSnapshot:
-        """A snapshot, for the block that it is opened for; a `single` statement is one without a transaction."""
-        return PostgreSQLSnapshot(self, single=single)
+    def open(self, *, single: bool = False, unhurried: bool = False) -> PostgreSQLSnapshot:
+        """A snapshot, for the block that it is opened for; a `single` statement is one without a transaction.
+
+        The server ends no `unhurried` one for pausing between statements.
+        """
+        return PostgreSQLSnapshot(self, single=single, unhurried=unhurried)
 
     async def lend(self, *, single: bool) -> _Reader:
         """A connection in a new transaction; for a `single` statement perhaps in none, and perhaps a dead one.
@@ -127,10 +131,11 @@ class _Reader:
 class PostgreSQLSnapshot(Announced):
     """One moment of the database: that of the first statement. Without one no connection is used."""
 
-    def __init__(self, snapshots: PostgreSQLSnapshots, *, single: bool) -> None:
+    def __init__(self, snapshots: PostgreSQLSnapshots, *, single: bool, unhurried: bool) -> None:
         super().__init__(single=single)
         self._snapshots = snapshots
         self._single = single
+        self._unhurried = unhurried
         self._reader: _Reader | None = None
 
     async def __aenter__(self) -> PostgreSQLSnapshot:
@@ -175,6 +180,9 @@ class PostgreSQLSnapshot(Announced):
     async def _lent(self) -> _Reader:
         if self._reader is None:
             self._reader = await self._snapshots.lend(single=self._single)
+            if self._unhurried:
+                with dressed():
+                    await self._reader.driver.execute(_UNHURRIED)
         return self._reader
 
     async def _end(self) -> None:

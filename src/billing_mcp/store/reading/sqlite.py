@@ -37,7 +37,7 @@ class SQLiteSnapshots:
         self._closing: set[asyncio.Future[None]] = set()
         self.queries = Queries(engine.dialect)
 
-    def open(self, *, single: bool = False) -> SQLiteSnapshot:
+    def open(self, *, single: bool = False, unhurried: bool = False) -> SQLiteSnapshot:  # noqa: ARG002 - all are
         """A snapshot, for the block that it is opened for, of a `single` statement or of any number."""
         return SQLiteSnapshot(self, single=single)
 
