@@ -111,7 +111,7 @@ def test_an_error_names_the_argument_what_it_takes_and_how_to_write_it(
 def test_an_unknown_argument_is_answered_with_what_it_may_have_meant(name: str, meant: str) -> None:
     error = refused("billing.plan.change", **CHANGE, **{name: 1})
     assert (error.code, error.field) == ("unknown_argument", name)
-    assert error.hint == f"{meant}Its arguments are account_id, plan_id, effective_date."
+    assert error.hint == f"{meant}Its arguments are account_id, plan_id, effective_date, billing_period."
 
 
 @pytest.mark.parametrize("value", ["2026-4-1", "20260401", "2026-02-30", "2026-04-01T00:00:00Z", 20260401, True])

@@ -23,14 +23,15 @@ NOBODY = Principal("nobody", frozenset())
 ARGUMENTS = {
     "billing.auto_reload.set": ", enabled=False",
     "billing.topups.create": ", amount='50.00'",
-    "billing.topups.get": ", topup_id={topup!r}",
+    "billing.topups.get": ", topup_id={named!r}",
     "billing.charges.explain": ", transaction_id={first!r}",
+    "billing.invoices.get": ", invoice_id={named!r}",
     "billing.messages.quote": ", channel='sms', text='Hello'",
     "billing.plan.change": ", plan_id='smtp_per_proxy'",
 }
 
-TOPUPS: dict[str, str] = {}
-"""Of each ready account one, where the function needs it."""
+NAMED: dict[str, str] = {}
+"""Of each ready account a top-up or an invoice, where the function needs one."""
 
 FUNCTIONS = pytest.mark.parametrize("function", list(REGISTRY))
 MANAGE_FUNCTIONS = pytest.mark.parametrize("function", [o.name for o in REGISTRY.values() if o.writes])
@@ -43,8 +44,8 @@ def world(lasting_world: World) -> World:
 
 
 def script(function: str, account_id: str) -> str:
-    topup_id = TOPUPS.get(account_id.lower(), account_id)
-    more = ARGUMENTS.get(function, "").format(first=ledger_id(NOW, account_id.lower(), 1), topup=topup_id)
+    named = NAMED.get(account_id.lower(), account_id)
+    more = ARGUMENTS.get(function, "").format(first=ledger_id(NOW, account_id.lower(), 1), named=named)
     return f"{function}(account_id={account_id!r}{more})"
 
 
@@ -54,7 +55,15 @@ def code_of(answer: Answer) -> str | None:
 
 async def ready_account(world: World, function: str = "") -> str:
     """An account on which the function works: a change is pending, and can be undone or replaced."""
-    account_id = await world.account(funds="10.00", plan="smtp_per_mailbox")
+    now = world.clock.now
+    if function == "billing.invoices.get":
+        world.clock.now -= timedelta(days=40)
+    account_id = await world.account(funds="40.00", plan="smtp_per_mailbox")
+    if world.clock.now != now:
+        world.clock.now = now
+        await world.close_period(account_id)
+        listed = await world.must(f"billing.invoices.list(account_id={account_id!r})")
+        NAMED[account_id] = listed["items"][0]["id"]
     later = (world.clock.now + timedelta(days=3)).date().isoformat()
     await world.must(
         f"billing.plan.change(account_id={account_id!r}, plan_id='smtp_per_proxy', effective_date={later!r})"
@@ -62,7 +71,7 @@ async def ready_account(world: World, function: str = "") -> str:
     if ".topups." in function:
         await world.must(f"billing.payment_methods.add(account_id={account_id!r}, token='tok_visa')")
         topup = await world.must(f"billing.topups.create(account_id={account_id!r}, amount='50.00')")
-        TOPUPS[account_id] = topup["topup_id"]
+        NAMED[account_id] = topup["topup_id"]
     return account_id
 
 

@@ -6,7 +6,11 @@ import pytest
 
 from billing_mcp.domain.events import Event
 from billing_mcp.store.outbox import Outbox
+from billing_mcp.store.store import Store
+from tests.conftest import Clock
+from tests.operations.crediting import Desk
 from tests.operations.paying import Customer
+from tests.worker.till import EUR
 from tests.world import World
 
 
@@ -35,3 +39,12 @@ async def payer(customer: Customer) -> Customer:
     """A customer with a card that is good."""
     await customer.add("tok_visa")
     return customer
+
+
+@pytest.fixture
+async def desk(store: Store, clock: Clock) -> Desk:
+    """An account with 10.00 of its own, which is given credits."""
+    opened = await Desk.open(store, clock)
+    assert isinstance(opened, Desk)
+    opened.account_id = await opened.account(funds=10 * EUR)
+    return opened

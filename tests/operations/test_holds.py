@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from billing_mcp.domain.alerts import BALANCE_MOVED
 from billing_mcp.domain.errors import BillingError, InvalidArgument
 from billing_mcp.domain.holds import MAX_LIFE, CaptureHold, PlaceHold
 from billing_mcp.domain.ids import ledger_id
@@ -228,8 +229,9 @@ async def test_what_is_missing_is_owed_and_the_account_can_hold_nothing_more(
     assert await balances(store) == (0, eur("4.00"))
     assert await status_of(store) == "past_due"
     async with store.read(NOW) as tx:
-        (event,) = await tx.outbox.of(ACCOUNT)
-    assert event.event == "billing.account.past_due"
+        events = {each.event: each for each in await tx.outbox.of(ACCOUNT)}
+    assert set(events) == {"billing.account.past_due", BALANCE_MOVED}  # somebody looks, and sees money that comes in
+    event = events["billing.account.past_due"]
     payload = {name: event.payload[name] for name in ("hold_id", "owed", "currency")}
     assert payload == {"hold_id": taken, "owed": "0.50", "currency": "EUR"}
     await holds.capture(ACCOUNT, charged, eur("2.50"))
@@ -237,7 +239,8 @@ async def test_what_is_missing_is_owed_and_the_account_can_hold_nothing_more(
     assert await balances(store) == (eur("2.00"), 0)
     assert await told(holds.place(ACCOUNT, eur("1.00"))) == "account_not_active"
     async with store.read(NOW) as tx:
-        assert await tx.outbox.of(ACCOUNT) == [event]  # what is past due already is told once
+        assert {each.event: each for each in await tx.outbox.of(ACCOUNT)} == events
+        assert len(await tx.outbox.of(ACCOUNT)) == 2  # what is past due already is told once
     assert (await audit(store)).findings == ()
 
 

@@ -178,7 +178,9 @@ class TestArguments:
         error, line = rejected("x = 1\nbilling.plan.change(account_id='a', plan='smtp_per_proxy')")
         assert (error.code, line) == ("unknown_argument", 2)
         assert error.message == "billing.plan.change has no argument 'plan'"
-        assert error.hint == "Did you mean plan_id? Its arguments are account_id, plan_id, effective_date."
+        assert (
+            error.hint == "Did you mean plan_id? Its arguments are account_id, plan_id, effective_date, billing_period."
+        )
 
     def test_an_unknown_keyword_is_named_before_a_missing_one(self) -> None:
         assert code_of("billing.wallet_balance.get(accountId='a')") == "unknown_argument"

@@ -203,8 +203,8 @@ class TestSignatureLines:
 
     def test_a_line_is_as_an_agent_would_write_the_call(self) -> None:
         assert (
-            "\nbilling.plan.change(plan_id: 'smtp_per_mailbox'|'smtp_per_proxy', effective_date?) -> {status,"
-            in signature_lines(REGISTRY)
+            "\nbilling.plan.change(plan_id: 'smtp_per_mailbox'|'smtp_per_proxy', effective_date?, billing_period?)"
+            " -> {status," in signature_lines(REGISTRY)
         )
 
     def test_a_result_that_is_told_already_is_told_by_the_functions_name(self) -> None:

@@ -170,7 +170,7 @@ class TestSignatures:
         assert short_signature(STOCK) == "billing.shop.stock(a?) -> {b,c,d,e,f,g,...}"
 
     def test_items_have_the_room_that_their_list_leaves(self) -> None:
-        assert short_signature(STOCKS) == "billing.shop.stocks(page=1) -> {items:[{a,b,c,d,e,f,g,...}],...}"
+        assert short_signature(STOCKS) == "billing.shop.stocks(page=1) -> {items:[{a,b,c,d,e,f,...}],...}"
 
     def test_items_always_have_some_room_for_what_is_not_told_above_them(self) -> None:
         assert short_signature(SHELVES) == "billing.shop.shelves() -> {a,b,c,d,e,shelves:[{f,g,h,...}]}"

@@ -21,6 +21,7 @@ from billing_mcp.kernel.likeness import either, meant
 
 _SHOWN_VALUE_CHARS = 60
 _INTEGER = re.compile("-?[0-9]{1,20}")
+_INVOICE = re.compile("[A-Za-z0-9/-]{1,64}")
 _MAX_DIGITS = 20
 """A Decimal of few digits can stand for more zeros than there is memory for."""
 _CENTS = re.compile("-?[0-9]{1,12}\\.[0-9]{1,2}")
@@ -39,6 +40,12 @@ def _uuid(value: object) -> str:
     if found is not None:
         return found
     raise PydanticCustomError("uuid", "no UUID")
+
+
+def _invoice(value: object) -> str:
+    if isinstance(value, str) and _INVOICE.fullmatch(value):
+        return uuid_of(value) or value
+    raise PydanticCustomError("invoice", "no invoice")
 
 
 def _day(value: object) -> object:
@@ -80,6 +87,13 @@ TransactionId = Annotated[
     Takes("the transaction_id of a list", ("item['transaction_id']",)),
     WithJsonSchema({"type": "string", "format": "uuid"}),
 ]
+InvoiceId = Annotated[
+    str,
+    BeforeValidator(_invoice),
+    Takes("the id of an invoice, or its number", ("item['id']", "'INV-2026-000001'")),
+    WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9-]{1,64}$"}),
+]
+"""A number may have a slash, too; in a path nothing can be named by that."""
 PaymentMethodId = Annotated[
     str,
     BeforeValidator(_uuid),

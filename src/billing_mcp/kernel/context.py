@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from billing_mcp.catalog.loader import Catalog
+from billing_mcp.domain.document_links import Links
 from billing_mcp.kernel.principal import Principal
 
 if TYPE_CHECKING:  # what the functions are must be known long before a database is open
@@ -21,6 +22,8 @@ class Context:
     principal: Principal
     catalog: Catalog
     execution_id: str
+    links: Links | None = None
+    """Where links to documents lead; None where nobody could follow one."""
 
     @property
     def now(self) -> datetime:

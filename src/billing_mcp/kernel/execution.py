@@ -14,6 +14,7 @@ import structlog
 
 from billing_mcp.catalog.loader import Catalog
 from billing_mcp.domain.clock import Clock
+from billing_mcp.domain.document_links import Links
 from billing_mcp.domain.errors import BillingError, Conflict, Internal, LimitExceeded, Unavailable
 from billing_mcp.domain.events import EXECUTION_COMPLETED, Event, Json
 from billing_mcp.domain.ids import new_id
@@ -100,7 +101,7 @@ class _Session:
         self.limits = executor.limits
         principal = run.request.principal
         self.registry = executor.registry.without_writes() if principal.read_only else executor.registry
-        context = Context(tx, principal, executor.catalog, run.execution_id)
+        context = Context(tx, principal, executor.catalog, run.execution_id, executor.links)
         self._invoker = Invoker(context, self.registry, max_calls=executor.limits.calls)
         run.journal = self._invoker.journal  # that of the last pass is what was called
         self._run = run
@@ -164,9 +165,11 @@ class Executor:
         limits: Limits,
         observer: Observer = NOBODY,
         after_commit: AfterCommit | None = None,
+        links: Links | None = None,
     ) -> None:
         self.registry = registry
         self.catalog = catalog
+        self.links = links
         self._after_commit = after_commit
         self.limits = limits
         self._store = store
@@ -225,7 +228,7 @@ class Executor:
         for _ in range(MAX_ATTEMPTS):
             with suppress(TransactionAbortedError):
                 async with self._store.read(now, single=single) as tx:
-                    context = Context(tx, principal, self.catalog, execution_id="")
+                    context = Context(tx, principal, self.catalog, execution_id="", links=self.links)
                     return await Invoker(context, self.registry, max_calls=1).invoke(function, arguments)
         raise _busy()
 

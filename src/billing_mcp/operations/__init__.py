@@ -7,6 +7,7 @@ from billing_mcp.operations.alerts import ALERTS
 from billing_mcp.operations.auto_reload import AUTO_RELOAD
 from billing_mcp.operations.balance import BALANCE
 from billing_mcp.operations.charges import CHARGES
+from billing_mcp.operations.credits import CREDITS
 from billing_mcp.operations.current_plan import CURRENT_PLAN
 from billing_mcp.operations.forecast import FORECAST
 from billing_mcp.operations.holds import HOLDS
@@ -28,6 +29,7 @@ REGISTRY = Registry(
         AUTO_RELOAD,
         BALANCE,
         CHARGES,
+        CREDITS,
         CURRENT_PLAN,
         FORECAST,
         HOLDS,

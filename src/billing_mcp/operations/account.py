@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from billing_mcp.catalog.loader import Catalog
-from billing_mcp.domain.plans import Account, Subscription
+from billing_mcp.domain.plans import Account
+from billing_mcp.domain.subscriptions import Subscription
 
 if TYPE_CHECKING:
     from billing_mcp.store.accounts import AccountRecord

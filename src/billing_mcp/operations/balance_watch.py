@@ -1,4 +1,4 @@
-"""Owns looking at a balance: what is told of it, whether the wallet is reloaded, and when to look again."""
+"""Owns looking at a balance: debts it pays, what is told of it, whether it is reloaded, and when to look again."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from billing_mcp.domain.events import Event
 from billing_mcp.domain.ledger import Wallet
 from billing_mcp.domain.money import MICROS_PER_CENT, format_micros
 from billing_mcp.domain.reloads import AutoReload, declined, due_micros, month_of
+from billing_mcp.operations.debts import collect_debt
 from billing_mcp.operations.forecast import forecast_of
 from billing_mcp.operations.topup_start import begin_topup, method_to_charge
 
@@ -27,20 +28,22 @@ _NOTHING = Watched((), (), None, None)
 
 
 async def look_at_balance(tx: Transaction, catalog: Catalog, account_id: str, *, dip: Dip | None = None) -> None:
-    """Unfreeze a balance that has recovered, tell of thresholds that are crossed, reload what is due, and look again.
+    """Pay what is owed, unfreeze who has recovered, tell of crossed thresholds, reload what is due, and look again.
 
     The account must be locked. `dip` is a balance that it had since the last look.
     """
+    await collect_debt(tx, account_id)
     wallet = await tx.ledger.wallet(account_id)
-    unfreezes = await _unfreeze(tx, wallet)
-    reload = await _reload(tx, catalog, wallet)
+    owed = -await tx.ledger.receivable_micros(account_id)
+    await _unfreeze(tx, wallet, owed)
+    reload = await _reload(tx, catalog, wallet, owed)
     watched, runway = await _alerts(tx, catalog, wallet, dip)
     pending = await tx.payments.pending_micros(account_id)
     armed = reload.threshold_micros - pending if reload.state(tx.now) == "armed" else None
     await tx.watches.watch(
         account_id,
         low_micros=_largest(armed, watched.low_micros),
-        high_micros=_least(unfreezes, watched.high_micros),
+        high_micros=_least(_money_in(wallet, owed), watched.high_micros),
         check_at=min(_checks(reload, tx.now, runway=runway), default=None),
     )
 
@@ -57,29 +60,33 @@ def reload_event(reload: AutoReload, name: str, now: datetime, *, topup_id: str 
     return Event(reload.account_id, name, payload)
 
 
-async def _unfreeze(tx: Transaction, wallet: Wallet) -> int | None:
-    """Let spending go on when nothing is missing any more. Returns where that is, while something is."""
+async def _unfreeze(tx: Transaction, wallet: Wallet, owed_micros: int) -> None:
+    """Let spending go on when nothing is missing any more; less than a cent nobody can pay."""
     account = await tx.accounts.get(wallet.account_id)
-    if account.status != "past_due":
-        return None
-    if wallet.available_micros < 0:
-        return 0
-    if -await tx.ledger.receivable_micros(wallet.account_id) < MICROS_PER_CENT:
+    if account.status not in ("past_due", "suspended"):
+        return
+    if wallet.available_micros >= 0 and owed_micros < MICROS_PER_CENT:
         await tx.accounts.set_status(account, "active")
         payload = {"currency": wallet.currency, "available": format_micros(wallet.available_micros)}
         await tx.outbox.add(Event(wallet.account_id, "billing.account.recovered", payload))
-    return None
 
 
-async def _reload(tx: Transaction, catalog: Catalog, wallet: Wallet) -> AutoReload:
-    """The automatic reload after it was begun, if it is due."""
+def _money_in(wallet: Wallet, owed_micros: int) -> int | None:
+    """From which balance on money is of use to a debt: any money, or what fills the hole that is there before it."""
+    if wallet.available_micros < 0:
+        return 0
+    return 1 if owed_micros > 0 else None
+
+
+async def _reload(tx: Transaction, catalog: Catalog, wallet: Wallet, owed_micros: int) -> AutoReload:
+    """The automatic reload after it was begun, if it is due. It pays the debt, too: one charge for both."""
     reload = await tx.watches.reload(wallet.account_id)
     if reload.state(tx.now) not in ("armed", "capped"):
         return reload
     pending = await tx.payments.pending_micros(wallet.account_id)
     month = datetime(tx.now.year, tx.now.month, 1, tzinfo=tx.now.tzinfo)
     reloaded = await tx.payments.reloaded_micros(wallet.account_id, month)
-    due = due_micros(reload, wallet.available_micros, pending, reloaded)
+    due = due_micros(reload, wallet.available_micros - owed_micros, pending, reloaded)
     if due is None:
         return await _saved(tx, reload, replace(reload, capped_on=None))
     if due == 0:

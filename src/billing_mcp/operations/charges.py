@@ -15,6 +15,7 @@ from billing_mcp.domain.ids import uuid_of
 from billing_mcp.domain.ledger import Direction, LedgerTransaction, TransactionType, chain_hash
 from billing_mcp.domain.messages import Message, MessageStatus
 from billing_mcp.domain.money import format_micros
+from billing_mcp.domain.plan_lines_again import PlanHistory
 from billing_mcp.domain.pricing import Channel, Unit
 from billing_mcp.domain.rating_again import Again
 from billing_mcp.domain.tiers import month_of
@@ -147,8 +148,7 @@ async def _evidence(ctx: Context, account_id: str, transaction_id: str) -> Evide
     return Evidence(
         transaction,
         ctx.catalog.book,
-        ctx.catalog.plans,
-        anchor_day=account.subscription.anchor_day,
+        PlanHistory(account.subscription, account.counts, account.plans),
         hold=hold,
         message=message,
         thread=await ctx.tx.messages.thread(account_id, message.thread) if message and message.thread else (),

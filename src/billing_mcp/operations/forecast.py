@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from typing_extensions import TypedDict
 
 from billing_mcp.catalog.loader import Catalog
-from billing_mcp.domain.accrual import total_micros
 from billing_mcp.domain.forecast import Forecast, forecast, history_from
 from billing_mcp.domain.money import format_micros
 from billing_mcp.kernel.arguments import AccountId
@@ -118,7 +117,7 @@ async def _forecast(tx: Transaction, catalog: Catalog, account_id: str) -> tuple
     _, account = await load_account(tx, catalog, account_id)
     wallet, today = account.wallet, tx.now.date()
     spent = await tx.messages.spent_by_day(account_id, history_from(today), today - timedelta(days=1))
-    found = forecast(spent, lambda day: total_micros(account.accrued(day)), wallet.available_micros, today)
+    found = forecast(spent, account.accrued_micros, wallet.available_micros, today)
     return wallet.currency, found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
+from uuid import UUID
 
 from billing_mcp.domain.errors import InvalidArgument
 
@@ -26,6 +27,14 @@ def moment_and_id(cursor: str) -> tuple[int, str]:
     if at_us >= 2**63:
         raise wrong_cursor(cursor)
     return at_us, id_
+
+
+def id_of(cursor: str) -> str:
+    """The id that a cursor is. Raises InvalidArgument."""
+    try:
+        return str(UUID(cursor))
+    except ValueError:
+        raise wrong_cursor(cursor) from None
 
 
 def wrong_cursor(cursor: str) -> InvalidArgument:

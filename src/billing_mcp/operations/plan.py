@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Literal, NotRequired
 from typing_extensions import TypedDict
 
 from billing_mcp.domain import plans
-from billing_mcp.domain.accrual import PlanId
 from billing_mcp.domain.clock import iso
 from billing_mcp.domain.errors import InvalidArgument
 from billing_mcp.domain.events import Event
+from billing_mcp.domain.plan_terms import BillingPeriod, PlanId
 from billing_mcp.domain.plans import AccountStatus, Outcome
 from billing_mcp.kernel.arguments import AccountId, Day
 from billing_mcp.kernel.context import Context
 from billing_mcp.kernel.principal import Permission
 from billing_mcp.kernel.registry import Resource
 from billing_mcp.operations.account import load_account
+from billing_mcp.operations.closing import close_ended, schedule
+from billing_mcp.operations.debts import freeze
 
 if TYPE_CHECKING:
     from billing_mcp.store.accounts import AccountRecord
@@ -37,17 +39,25 @@ class PlanOperation(TypedDict):
 
 @PLAN.operation(requires=Permission.MANAGE, route="POST /change-plan")
 async def change(
-    ctx: Context, *, account_id: AccountId, plan_id: PlanId, effective_date: Day | None = None
+    ctx: Context,
+    *,
+    account_id: AccountId,
+    plan_id: PlanId,
+    effective_date: Day | None = None,
+    billing_period: BillingPeriod | None = None,
 ) -> PlanOperation:
-    """Move the account to another plan, now or on `effective_date` (an ISO date, in UTC).
+    """Move the account to another plan or billing period, now or on `effective_date` (an ISO date, in UTC).
 
     Now: what has accrued is charged to the wallet first, then the plan switches; today belongs to
     the new plan. Later: the change is pending and nothing is due until that day. A new change
-    replaces a pending change or cancel.
-    Errors: plan_unchanged, insufficient_funds, effective_date_in_past, account_not_active, not_found.
+    replaces a pending change or cancel. Without `billing_period` it stays what it is, or is monthly. Leaving a
+    yearly plan before its year is over takes back the discount on the days used.
+    Errors: plan_unchanged, insufficient_funds, effective_date_in_past, account_not_active, not_sold_yearly, not_found.
     """
+    await close_ended(ctx.tx, ctx.catalog, account_id)
     record, account = await load_account(ctx.tx, ctx.catalog, account_id)
-    outcome = plans.change(account, ctx.catalog.plans[plan_id], on=effective_date, now=ctx.now)
+    terms = ctx.catalog.plans.on(plan_id, effective_date or ctx.today)
+    outcome = plans.change(account, terms, on=effective_date, now=ctx.now, billing_period=billing_period)
     return await _apply(ctx, record, outcome, event="billing.plan.changed")
 
 
@@ -55,7 +65,7 @@ async def change(
 async def cancel(
     ctx: Context, *, account_id: AccountId, cancel_at_period_end: bool = False, cancel_immediately: bool = False
 ) -> PlanOperation:
-    """Cancel the plan at the end of the billing period, or now with `cancel_immediately=True`.
+    """Cancel the plan at the end of its month, or year if paid by it; or now with `cancel_immediately=True`.
 
     Now: what has accrued is charged; what the wallet does not cover stays owed and the account
     becomes past_due. With neither flag the plan ends with the period; both are refused.
@@ -67,6 +77,7 @@ async def cancel(
             field="cancel_immediately",
             hint="Write cancel_immediately=True alone, or neither: the plan ends with the billing period.",
         )
+    await close_ended(ctx.tx, ctx.catalog, account_id)
     record, account = await load_account(ctx.tx, ctx.catalog, account_id)
     outcome = plans.cancel(account, immediately=cancel_immediately, now=ctx.now)
     return await _apply(ctx, record, outcome, event="billing.plan.canceled")
@@ -83,9 +94,11 @@ async def resume(ctx: Context, *, account_id: AccountId) -> PlanOperation:
 
 
 async def _apply(ctx: Context, record: AccountRecord, outcome: Outcome, *, event: str) -> PlanOperation:
-    await ctx.tx.ledger.post(outcome.postings)  # first: an overdrawn wallet raises, and all unwinds
+    posted = await ctx.tx.ledger.post(outcome.postings)  # first: an overdrawn wallet raises, and all unwinds
     await ctx.tx.subscriptions.save(outcome.subscription)
-    await ctx.tx.accounts.set_status(record, outcome.account_status)
+    if outcome.account_status != record.status:
+        await freeze(ctx.tx, record, posted[-1])
+    await schedule(ctx.tx, record.account_id)
     result: PlanOperation = {
         "status": "scheduled" if outcome.scheduled else "completed",
         "account_status": outcome.account_status,

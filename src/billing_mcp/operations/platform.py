@@ -7,13 +7,15 @@ from datetime import date, datetime
 from typing import Literal
 
 from billing_mcp.domain.accrual import ComponentCount
-from billing_mcp.domain.clock import iso
+from billing_mcp.domain.clock import iso, start_of
 from billing_mcp.domain.errors import InvalidArgument, Refused
 from billing_mcp.domain.ledger import AVAILABLE, Entry, LedgerTransaction, Posting, cash
 from billing_mcp.domain.money import format_micros
+from billing_mcp.domain.periods import period_of
 from billing_mcp.kernel.keys import mint_key
 from billing_mcp.kernel.principal import Permission
 from billing_mcp.store.accounts import AccountRecord
+from billing_mcp.store.cycles import BillingCycle
 from billing_mcp.store.keys import KeyRecord
 from billing_mcp.store.store import Transaction
 
@@ -31,6 +33,9 @@ async def open_account(tx: Transaction, account_id: str, name: str, currency: st
     if not await tx.accounts.add(account):
         raise Refused(f"account {account_id} is open already", code="account_exists", field="account_id")
     await tx.ledger.open_wallet(account_id, currency)
+    today = tx.now.date()
+    first = period_of(today, anchor_day=today.day)
+    await tx.cycles.begin(BillingCycle(account_id, today), due=start_of(first.end))
     return account
 
 

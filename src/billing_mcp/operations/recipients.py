@@ -66,4 +66,4 @@ class RecipientHash:
 
 async def recipient_hash(tx: Transaction) -> RecipientHash:
     """The hashes of the recipients in this database."""
-    return RecipientHash(await tx.messages.secret(RECIPIENTS_KEY))
+    return RecipientHash(await tx.secrets.get(RECIPIENTS_KEY))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing_extensions import TypedDict
 
-from billing_mcp.domain.booking import UsageKey
-from billing_mcp.domain.errors import InvalidArgument
 from billing_mcp.domain.money import format_micros
-from billing_mcp.domain.pricing import Channel, PriceVersion
+from billing_mcp.domain.pricing import Channel
+from billing_mcp.domain.projection import unit_micros
 from billing_mcp.domain.tiers import TierSource, month_of, month_text
 from billing_mcp.kernel.arguments import AccountId
 from billing_mcp.kernel.context import Context
@@ -36,9 +35,9 @@ class ChannelTier(TypedDict):
 
     channel: Channel
     tier: str
-    source: TierSource
     volume: int
     next_tier: NextTier | None
+    source: TierSource
     downgrade_counter: int
     drops_after: int
     drops_to: str | None
@@ -115,14 +114,6 @@ def _saved_micros(ctx: Context, now: ChannelNow, used: Used, place: int) -> int:
     for key, usage in used:
         if key.channel == now.channel and key.unit != "mau" and usage.quantity:
             version = ctx.catalog.book.version_on(ctx.today)
-            here, there = (_price_micros(version, key, tier) for tier in (now.standing.tier, place))
+            here, there = (unit_micros(version, key, tier) for tier in (now.standing.tier, place))
             saved += usage.quantity * (here - there)
     return saved
-
-
-def _price_micros(version: PriceVersion, key: UsageKey, tier: int) -> int:
-    """The price of a unit today; nothing for one that is not sold any more."""
-    try:
-        return version.price_micros(key.channel, key.unit, key.market, tier)
-    except InvalidArgument:
-        return 0

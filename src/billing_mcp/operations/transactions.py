@@ -40,8 +40,8 @@ class WalletTransaction(TypedDict):
     amount: str
     direction: Direction
     effective_at: str
-    description: NotRequired[str | None]
     line_items: NotRequired[list[TransactionLine]]
+    description: NotRequired[str | None]
     transaction_id: str
     currency: str
     status: TransactionStatus

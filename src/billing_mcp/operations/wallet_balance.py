@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing_extensions import TypedDict
 
-from billing_mcp.domain.accrual import total_micros
 from billing_mcp.domain.money import format_micros
 from billing_mcp.kernel.arguments import AccountId
 from billing_mcp.kernel.context import Context
@@ -32,7 +31,7 @@ async def get(ctx: Context, *, account_id: AccountId) -> WalletBalance:
     """
     _, account = await load_account(ctx.tx, ctx.catalog, account_id)
     wallet = account.wallet
-    accrued = total_micros(account.accrued(ctx.today))
+    accrued = account.accrued_micros(ctx.today)
     return {
         "accrued_charges": format_micros(accrued),
         "balance": format_micros(wallet.total_micros),

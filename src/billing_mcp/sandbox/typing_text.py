@@ -15,7 +15,7 @@ from billing_mcp.kernel.registry import Operation, Parameter
 
 NAMES_OF_A_RESULT = 6
 NAMES_OF_AN_ITEM = 3
-NAMES_IN_ALL = 8
+NAMES_IN_ALL = 7
 """How many names a line tells of a result, at least of the records in its lists, and of both where it has some."""
 
 
