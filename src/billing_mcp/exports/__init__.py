@@ -1,0 +1,1 @@
+"""Books for other programs: CSV for spreadsheets, Beancount for bookkeeping. docs/exports.md describes both."""
