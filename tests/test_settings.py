@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from billing_mcp.app import clock_of
 from billing_mcp.domain.clock import system_clock
+from billing_mcp.domain.document_links import Links
 from billing_mcp.kernel.limits import JailMode, WorkerLimits
 from billing_mcp.kernel.principal import Permission
 from billing_mcp.settings import Settings, default_database, parse_permissions
@@ -47,18 +48,20 @@ def test_without_any_setting_you_may_view_and_manage_on_a_file_of_your_own() -> 
     assert parse_permissions(settings.permissions) == {Permission.VIEW, Permission.MANAGE}
     assert (settings.key, settings.read_only, settings.now) == (None, False, None)
     assert settings.database == default_database()
+    assert settings.links() is None
 
 
 def test_every_setting_is_read_from_its_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     given = {
         "database": "x.db", "catalog": "prices.toml", "key": "bmcp_a_b", "permissions": "view", "read_only": "true",
-        "now": "2026-03-12T10:00:00Z",
+        "now": "2026-03-12T10:00:00Z", "invoice_logo": "logo.svg",
         "execution_s": "1.5", "wall_s": "2.5", "wall_after_write_s": "3.5", "execution_after_write_s": "4.5",
         "memory_mb": "9", "calls": "8", "code_kb": "7", "output_kb": "6", "result_chars": "555", "workers": "4",
         "host": "10.0.0.1", "port": "1234", "allowed_hosts": "a,b", "allowed_origins": "c", "json_response": "true",
         "jail": "require", "scripts_per_worker": "1", "postings_waiting": "77",
         "public_url": "https://Billing.example.com/", "oauth_issuer": "https://id.example.com/realm/",
         "oauth_jwks_url": "https://id.example.com/keys", "oauth_audience": "a, b", "oauth_algorithms": "PS256,ES384",
+        "invoice_link_s": "60",
         "oauth_account_claim": "x", "oauth_default_account_claim": "y", "oauth_refresh_s": "60",
         "log_format": "json", "body_kb": "55", "rate_limit": "1/second", "platform_rate_limit": "2/minute",
         "anonymous_rate_limit": "3/hour", "rate_limit_storage": "async+redis://:geheim@cache:6379",
@@ -74,7 +77,7 @@ def test_every_setting_is_read_from_its_environment_variable(monkeypatch: pytest
     settings = Settings()
 
     assert (settings.database, settings.permissions, settings.read_only) == ("x.db", "view", True)
-    assert settings.catalog == Path("prices.toml")
+    assert (settings.catalog, settings.invoice_logo) == (Path("prices.toml"), Path("logo.svg"))
     assert settings.key is not None
     assert settings.key.get_secret_value() == "bmcp_a_b"
     assert settings.now == datetime(2026, 3, 12, 10, tzinfo=UTC)
@@ -96,6 +99,7 @@ def test_every_setting_is_read_from_its_environment_variable(monkeypatch: pytest
     assert "geheim" not in repr(settings)
     assert (settings.allowed_hosts, settings.allowed_origins, settings.worker) == ("a,b", "c", False)
     assert settings.webhooks_to_loopback
+    assert settings.links() == Links("https://billing.example.com/v1/documents", 60)
     assert settings.worker_limits() == WorkerLimits(poll_s=0.5, scan_s=6, at_a_time=3, job_s=20, attempts=2, grace_s=7)
     limits, sandbox = settings.limits(), settings.sandbox_limits()
     assert (limits.wall_s, limits.wall_after_write_s, limits.sandbox_after_write_s, limits.calls) == (2.5, 3.5, 4.5, 8)
@@ -113,6 +117,12 @@ def test_a_catalog_that_was_left_blank_is_that_of_the_package(monkeypatch: pytes
     monkeypatch.setenv("BILLING_MCP_CATALOG", "")
 
     assert Settings().catalog is Settings(catalog=None).catalog is None
+
+
+def test_a_logo_that_was_left_blank_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BILLING_MCP_INVOICE_LOGO", "")
+
+    assert Settings().invoice_logo is Settings(invoice_logo=None).invoice_logo is None
 
 
 def test_a_key_that_was_left_blank_is_no_key_and_grants_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,6 +171,8 @@ def test_a_variable_of_the_environment_that_is_no_setting_does_no_harm(monkeypat
         ("workers", "two"),
         ("read_only", "perhaps"),
         ("now", "tomorrow"),
+        ("invoice_link_s", "0"),
+        ("invoice_link_s", "86401"),
         ("log_format", "xml"),
         ("body_kb", "0"),
         ("rate_limit", "100"),

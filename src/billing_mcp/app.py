@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from billing_mcp.catalog.loader import Catalog, load_catalog
+from billing_mcp.documents.press import Press
 from billing_mcp.domain.alerts import BALANCE_MOVED
 from billing_mcp.domain.clock import Clock, system_clock
 from billing_mcp.domain.errors import BillingError, PermissionDenied, Unauthenticated
@@ -30,15 +31,19 @@ from billing_mcp.sandbox.pool import Sandbox
 from billing_mcp.sandbox.script import ScriptProgram
 from billing_mcp.settings import Settings, parse_permissions
 from billing_mcp.store.accounts import AccountRecord
+from billing_mcp.store.clocks import DatabaseClock, clock_of_database
 from billing_mcp.store.engine import TransactionAbortedError, uninterrupted
 from billing_mcp.store.observer import NOBODY, Observer
 from billing_mcp.store.store import Store
 from billing_mcp.worker.charging import ASK, Charging, deliver_webhooks
+from billing_mcp.worker.cycle import Cycle, cycle_duty, find_due_cycles
+from billing_mcp.worker.dunning import DUN, dun_account, find_due_debts
 from billing_mcp.worker.expiry import EXPIRE_HOLDS, expire_holds, find_due_holds
 from billing_mcp.worker.followups import FollowUps
 from billing_mcp.worker.lane import Duty, Lane, OnJob
 from billing_mcp.worker.pruning import prune_platform_requests, prune_webhook_deliveries
 from billing_mcp.worker.queues import OutboxQueue, Outcome
+from billing_mcp.worker.tiers import JUDGE_MONTHS, find_ended_months, judge_tiers
 from billing_mcp.worker.watching import find_due_balances, look_at_moved_balance
 from billing_mcp.worker.worker import Worker
 
@@ -69,8 +74,16 @@ class App:
         self.charging = Charging(store, catalog, clock, provider)
         self.followups = follow_ups(self.charging, store, clock, settings)
         self.executor = Executor(
-            store, REGISTRY, self.catalog, clock, settings.limits(), observer, after_commit=self.followups.of
+            store,
+            REGISTRY,
+            self.catalog,
+            clock,
+            settings.limits(),
+            observer,
+            after_commit=self.followups.of,
+            links=settings.links(),
         )
+        self.press = Press.with_logo(settings.invoice_logo)
         self.observer = observer
         self._sandbox = sandbox
         self._keyring = Keyring(store, clock)
@@ -81,7 +94,9 @@ class App:
     async def open(
         cls, settings: Settings, *, clock: Clock | None = None, observer: Observer = NOBODY
     ) -> AsyncIterator[App]:
-        """The app for the block; `observer` hears what it does. Raises what `load_catalog` and `Store.open` raise."""
+        """The app for the block; `observer` hears what it does. Raises what `load_catalog`, `Store.open` and
+        `Press.with_logo` raise.
+        """
         catalog = load_catalog(settings.catalog)
         settings.ensure_database_folder()
         async with AsyncExitStack() as stack:
@@ -90,7 +105,8 @@ class App:
             sandbox = Sandbox(settings.sandbox_limits(), settings.jail)
             await sandbox.start()
             stack.push_async_callback(sandbox.close)
-            clock = clock or clock_of(settings)
+            if clock is None:
+                clock = await stack.enter_async_context(following_clock(store, settings))
             provider = await open_provider(settings, store, clock)
             stack.push_async_callback(provider.close)
             app = cls(settings, catalog, store, sandbox, clock, provider, observer)
@@ -205,21 +221,26 @@ def _storable(text: str) -> str:
 
 
 def worker_on(
-    store: Store, settings: Settings, clock: Clock, charging: Charging, *, on_job: OnJob | None = None
+    store: Store,
+    settings: Settings,
+    clock: Clock,
+    charging: Charging,
+    *,
+    on_job: OnJob | None = None,
+    telling: bool = True,
 ) -> Worker:
-    """A worker that knows all jobs there are."""
-    # Only a worker tells anybody outside: who opens the app for an agent does not wait for an HTTP client to load.
-    from billing_mcp.worker.receivers import Receivers
-    from billing_mcp.worker.webhooks import webhook_duties
-
+    """A worker that knows all jobs there are. One that is not `telling` anybody leaves events in the outbox."""
     holds, limits = PlatformHolds(store, clock), settings.worker_limits()
-    receivers = Receivers(clock, to_loopback=settings.webhooks_to_loopback)
+    cycle = Cycle(store, charging.catalog, clock)
     finders = [
         find_due_holds(store, clock),
         prune_platform_requests(store, clock),
         prune_webhook_deliveries(store, clock),
         charging.find_unchecked,
         find_due_balances(store, clock),
+        find_due_cycles(store, cycle, clock),
+        find_due_debts(store, clock),
+        find_ended_months(store, clock),
     ]
     if isinstance(charging.provider, EmbeddedProvider):
         finders.append(deliver_webhooks(charging.provider, charging, clock))
@@ -235,11 +256,22 @@ def worker_on(
             REFUND: charging.refund,
             ASK: charging.ask,
             BALANCE_MOVED: look_at_moved_balance(store, charging.catalog, clock),
+            DUN: dun_account(store, charging.catalog, clock),
+            JUDGE_MONTHS: judge_tiers(store, charging.catalog.book, clock),
         },
-        duties=webhook_duties(receivers, limits, clock),
+        duties=[cycle_duty(cycle, limits, clock), *(_telling(settings, clock) if telling else ())],
         finders=finders,
         on_job=on_job,
     )
+
+
+def _telling(settings: Settings, clock: Clock) -> list[Duty[Any]]:
+    # Only a worker tells anybody outside: who opens the app for an agent does not wait for an HTTP client to load.
+    from billing_mcp.worker.receivers import Receivers
+    from billing_mcp.worker.webhooks import webhook_duties
+
+    receivers = Receivers(clock, to_loopback=settings.webhooks_to_loopback)
+    return webhook_duties(receivers, settings.worker_limits(), clock)
 
 
 def follow_ups(charging: Charging, store: Store, clock: Clock, settings: Settings) -> FollowUps:
@@ -255,7 +287,29 @@ def _unheard(_topic: str, _outcome: Outcome, _seconds: float) -> None:
     """Nobody measures what follows at once."""
 
 
+@asynccontextmanager
+async def following_clock(store: Store, settings: Settings) -> AsyncIterator[Clock]:
+    """The clock of `clock_on`; for the block it notices when another process has advanced it."""
+    clock = await clock_on(store, settings)
+    async with clock.following(store) if isinstance(clock, DatabaseClock) else nullcontext():
+        yield clock
+
+
+async def now_on(store: Store, settings: Settings) -> datetime:
+    """The moment now by the clock of `clock_on`."""
+    return (await clock_on(store, settings))()
+
+
+async def clock_on(store: Store, settings: Settings) -> Clock:
+    """The clock of whatever is done on a store.
+
+    BILLING_MCP_NOW stops it; a database for tests has its own; else it is the system's. Raises what the database
+    raises.
+    """
+    return await clock_of_database(store) if settings.now is None else clock_of(settings)
+
+
 def clock_of(settings: Settings) -> Clock:
-    """The system's clock, or one that stands still."""
+    """The system's clock, or one that stands still: where there is no database to ask (`clock_on`)."""
     stopped: datetime | None = settings.now
     return system_clock if stopped is None else lambda: stopped

@@ -12,16 +12,21 @@ from platformdirs import user_data_path
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from billing_mcp.domain.document_links import Links
 from billing_mcp.domain.errors import Unavailable
 from billing_mcp.kernel.limits import JailMode, Limits, SandboxLimits, WorkerLimits
 from billing_mcp.kernel.principal import Permission
 from billing_mcp.logs import LogFormat
 
 _RATE = re.compile(r"[1-9][0-9]{0,8}/(second|minute|hour|day)")
-_EARLIEST_YEAR, _LATEST_YEAR = 1970, 2200
+EARLIEST_YEAR, LATEST_YEAR = 1970, 2200
+"""What any clock here may show."""
 
 RESOURCE_PATHS = ("", "/mcp", "/v1")
 """What is a protected resource of its own, below the public URL: a token may be for one of them, or for all."""
+
+DOCUMENTS_PATH = "/v1/documents"
+"""Links to documents lead below it: they are signed, and need no credential."""
 
 SIGNATURES = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 """Algorithms whose keys can be published. With a shared secret whoever verifies tokens could make them."""
@@ -125,8 +130,8 @@ def _rate(text: str) -> str:
 
 
 def _utc(moment: datetime) -> datetime:
-    if not _EARLIEST_YEAR <= moment.year <= _LATEST_YEAR:
-        raise ValueError(f"the year must be {_EARLIEST_YEAR} to {_LATEST_YEAR}")
+    if not EARLIEST_YEAR <= moment.year <= LATEST_YEAR:
+        raise ValueError(f"the year must be {EARLIEST_YEAR} to {LATEST_YEAR}")
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
@@ -141,6 +146,8 @@ class Settings(BaseSettings):
     database: Annotated[str, AfterValidator(lambda text: text or default_database()), Field(validate_default=True)] = ""
     catalog: Annotated[Path | None, BeforeValidator(lambda file: file or None)] = None
     """The file with one's own prices. Without one, or blank, those of the package are in force."""
+    invoice_logo: Annotated[Path | None, BeforeValidator(lambda file: file or None)] = None
+    """The file with the seller's logo, for invoices: PNG or SVG. Without one, or blank, its name is set."""
     key: SecretStr | None = None
     permissions: Annotated[str, AfterValidator(_permissions)] = "view,manage"
     read_only: bool = False
@@ -163,6 +170,8 @@ class Settings(BaseSettings):
     """The authorization server whose tokens are good. Blank: only our own keys are."""
     public_url: Annotated[str, AfterValidator(_origin), _NeededForOAuth] = Field("", validate_default=True)
     """Where clients reach us; it names us to the authorization server, too."""
+    invoice_link_s: int = Field(900, ge=1, le=86_400)
+    """How long a link to an invoice is good."""
     oauth_jwks_url: Annotated[str, AfterValidator(_with_issuer), _NeededForOAuth] = Field("", validate_default=True)
     oauth_audience: str = ""
     oauth_algorithms: Annotated[str, AfterValidator(_signatures)] = "RS256,ES256"
@@ -216,6 +225,10 @@ class Settings(BaseSettings):
         given = parse_list(self.oauth_audience)
         # A URL without a path is written with and without a slash; some clients ask for one, some for the other.
         return given or [f"{self.public_url}/", *(self.public_url + path for path in RESOURCE_PATHS)]
+
+    def links(self) -> Links | None:
+        """Where links to documents lead; None where clients have no address of ours."""
+        return Links(self.public_url + DOCUMENTS_PATH, self.invoice_link_s) if self.public_url else None
 
     def webhook_secrets(self) -> list[str]:
         """The secrets that Stripe's webhooks may be signed with."""

@@ -87,8 +87,13 @@ async def test_an_invoice_is_told_of_in_the_transaction_that_issues_it(world: Wo
     (invoice,) = (await world.snapshot(account_id))["invoices"][0]
     assert told == {
         "invoice_id": invoice.invoice_id,
+        "number": "INV-2026-000001",
+        "kind": "invoice",
+        "corrects": None,
         "status": "paid",
         "amount": "32.50",
+        "credits": "0.00",
+        "tax": "6.18",
         "paid": "32.50",
         "currency": "EUR",
         "period_start": "2026-03-12",

@@ -9,7 +9,7 @@ import pytest
 
 from billing_mcp.domain.errors import NotFound
 from billing_mcp.domain.money import format_micros
-from billing_mcp.worker.cycle import close_ended_period
+from billing_mcp.operations.closing import close_ended
 from tests.worker.closing import (
     CANCEL,
     CANCEL_NOW,
@@ -258,7 +258,7 @@ async def test_a_period_without_any_money_is_owed_in_full(world: World) -> None:
     await assert_sound(world)
 
 
-async def test_money_that_came_after_a_past_due_invoice_pays_the_next_one(world: World) -> None:
+async def test_money_that_came_after_a_past_due_invoice_pays_that_before_the_next_one(world: World) -> None:
     account_id = await world.account(funds="10.00", plan="smtp_per_mailbox", mailbox=10)
     await close(world, account_id, "2026-04-12")
     await world.pay(account_id, "40.00")
@@ -266,8 +266,9 @@ async def test_money_that_came_after_a_past_due_invoice_pays_the_next_one(world:
     await close(world, account_id, "2026-05-12")
 
     found = await invoices(world, account_id)
-    assert [invoice.status for invoice in found] == ["past_due", "paid"]
-    assert await world.balance(account_id) == "7.50"
+    assert [invoice.status for invoice in found] == ["paid", "past_due"]
+    assert [format_micros(invoice.unpaid_micros) for invoice in found] == ["0.00", "15.00"]  # 10 + 40 - 2 x 32.50
+    assert await world.balance(account_id) == "0.00"
     assert await account_status(world, account_id) == "past_due"
 
 
@@ -306,7 +307,7 @@ async def test_a_failed_close_leaves_nothing(world: World) -> None:
 
     async def fail() -> None:
         async with world.app.store.write(world.clock()) as tx:
-            assert await close_ended_period(tx, world.app.catalog, account_id) is not None
+            assert await close_ended(tx, world.app.catalog, account_id)
             raise LookupError
 
     with pytest.raises(LookupError):

@@ -93,7 +93,10 @@ class Till:
 
     async def account(self, token: str = VISA, *, funds: int = 0) -> str:
         """A new account whose default method was added by a token, and has been taken up by the provider."""
-        account_id = f"0190c0de-0000-7000-9000-{next(_numbers):012d}"
+        return await self.open_account(f"0190c0de-0000-7000-9000-{next(_numbers):012d}", token, funds=funds)
+
+    async def open_account(self, account_id: str, token: str, *, funds: int = 0) -> str:
+        """The same, with an id of the test's."""
         now = self.clock()
         async with self.store.write(now) as tx:
             await open_account(tx, account_id, "Till", "EUR")

@@ -1,77 +1,92 @@
-"""Owns closing a billing period: what it used is charged, and its invoice issued."""
+"""Owns the billing cycle: whose period has ended is found, and each account's calendar is worked off, step by step."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+import structlog
 
 from billing_mcp.catalog.loader import Catalog
-from billing_mcp.domain.clock import start_of
-from billing_mcp.domain.events import INVOICE_ISSUED, Event
-from billing_mcp.domain.ids import derived_id
-from billing_mcp.domain.invoices import Invoice, close_period
-from billing_mcp.domain.ledger import RECEIVABLE, LineItem
-from billing_mcp.domain.money import format_micros
-from billing_mcp.domain.periods import Period, period_of
-from billing_mcp.domain.plans import ADJUSTMENT
-from billing_mcp.operations.account import load_account
-from billing_mcp.store.store import Transaction
+from billing_mcp.domain.clock import Clock
+from billing_mcp.kernel.limits import WorkerLimits
+from billing_mcp.operations.closing import Closed, Drafted, Step, draft, step
+from billing_mcp.store.outbox import Work
+from billing_mcp.store.store import Store
+from billing_mcp.worker.announcing import announce
+from billing_mcp.worker.lane import Duty, Job
+from billing_mcp.worker.queues import OutboxQueue
+from billing_mcp.worker.worker import Finder
+
+log = structlog.get_logger()
+
+RUN_CYCLE = "billing.cycle.run"
+"""The topic."""
 
 
-async def close_ended_period(tx: Transaction, catalog: Catalog, account_id: str) -> Invoice | None:
-    """Close the billing period that ended last before now, if it is still open.
+class Cycle:
+    """Works off what the calendar makes due: each step is one transaction, so it may be killed anywhere."""
 
-    Returns its invoice, or None when it used nothing or is closed already. The account is
-    locked for the transaction, so two workers close a period once.
+    def __init__(self, store: Store, catalog: Catalog, clock: Clock) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._clock = clock
+
+    async def due(self, until: datetime) -> Sequence[str]:
+        """The accounts of which something is due, those that wait longest first."""
+        async with self._store.read(self._clock()) as tx:
+            return await tx.cycles.due_account_ids(until)
+
+    async def run(self, account_id: str, until: datetime) -> AsyncIterator[Step]:
+        """Do all that is due of an account by `until`, in order of time. Raises NotFound."""
+        while (done := await self._step(account_id, until)) is not None:
+            yield done
+
+    async def _step(self, account_id: str, until: datetime) -> Step | None:
+        drafted = await self._draft(account_id, until)
+        async with self._store.write(self._clock()) as tx:
+            return await step(tx, self._catalog, account_id, until, drafted=drafted)
+
+    async def _draft(self, account_id: str, until: datetime) -> Drafted | None:
+        async with self._store.read(self._clock()) as tx:
+            return await draft(tx, account_id, until)
+
+    async def rehearse(self, account_id: str, until: datetime) -> list[Step]:
+        """What `run` would do, done and rolled back. The account is locked for as long."""
+        steps: list[Step] = []
+        async with self._store.write(self._clock()) as tx:
+            tx.rollback_only = True
+            while (done := await step(tx, self._catalog, account_id, until)) is not None:
+                steps.append(done)
+        return steps
+
+
+def cycle_duty(cycle: Cycle, limits: WorkerLimits, clock: Clock) -> Duty[Work]:
+    """What a worker does about the cycle: one account at a time, by id, so invoices are numbered in that order.
+
+    More at once would only wait for each other: whoever issues an invoice holds the seller's numbers.
     """
-    await tx.accounts.get(account_id, lock=True)
-    record, account = await load_account(tx, catalog, account_id)
-    subscription = account.subscription
-    current = period_of(tx.now.date(), anchor_day=subscription.anchor_day)
-    ended = period_of(current.start - timedelta(days=1), anchor_day=subscription.anchor_day)
-    latest, total = await tx.invoices.page(account_id, page=1, page_size=1)
-    if latest and latest[0].period_end >= ended.end:
-        return None
-    charges = await tx.ledger.charges(account_id, since=start_of(ended.start))
-    charged = [line for lines in charges for line in _within(lines, ended)]
-    closing = close_period(
-        account,
-        period_start=ended.start,
-        period_end=ended.end,
-        already_charged=[line for line in charged if line.source != ADJUSTMENT],
-        already_unpaid_micros=-sum(line.amount_micros for line in charged if line.component_type == RECEIVABLE),
-        invoice_seq=total + 1,
-        invoice_id=derived_id(tx.now, "invoice", account_id, total + 1),
-        now=tx.now,
-    )
-    if closing is None:
-        return None
-    if closing.posting is not None:
-        await tx.ledger.post([closing.posting])
-    await tx.invoices.add(closing.invoice)
-    await tx.subscriptions.save(closing.subscription)
-    await tx.accounts.set_status(record, closing.account_status)
-    await tx.outbox.add(_issued(closing.invoice))
-    return closing.invoice
+    one = replace(limits, at_a_time=1)
+    return Duty(OutboxQueue(RUN_CYCLE, [RUN_CYCLE], one), run_cycle(cycle, clock), one)
 
 
-def _issued(invoice: Invoice) -> Event:
-    payload = {
-        "invoice_id": invoice.invoice_id,
-        "status": invoice.status,
-        "amount": format_micros(invoice.amount_micros),
-        "paid": format_micros(invoice.paid_micros),
-        "currency": invoice.currency,
-        "period_start": invoice.period_start.isoformat(),
-        "period_end": invoice.period_end.isoformat(),
-    }
-    return Event(invoice.account_id, INVOICE_ISSUED, payload)
+def run_cycle(cycle: Cycle, clock: Clock) -> Job:
+    """The job: work off an account's calendar."""
+
+    async def job(work: Work) -> None:
+        async for done in cycle.run(work.account_id, clock()):
+            number = done.invoice.number if isinstance(done, Closed) and done.invoice else None
+            log.info("cycle_step", step=type(done).__name__.lower(), invoice=number)
+
+    return job
 
 
-def _within(lines: tuple[LineItem, ...], period: Period) -> list[LineItem]:
-    """The lines of a charge for use within the period; with the last of them, what stayed unpaid."""
-    start, end = period.start.isoformat(), period.end.isoformat()
-    used = [line for line in lines if line.source != ADJUSTMENT and line.period_start]
-    found = [line for line in used if start <= (line.period_start or "") < end]
-    if found and found[-1] is used[-1]:
-        found += [line for line in lines if line.component_type == RECEIVABLE]
-    return found
+def find_due_cycles(store: Store, cycle: Cycle, clock: Clock) -> Finder:
+    """The finder: work for each account whose calendar has something due."""
+
+    async def find() -> int:
+        now = clock()
+        return await announce(store, RUN_CYCLE, await cycle.due(now), now)
+
+    return find

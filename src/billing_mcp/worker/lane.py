@@ -56,6 +56,7 @@ class Lane(Generic[W]):
 
     def __init__(self, duty: Duty[W], store: Store, clock: Clock, on_job: OnJob) -> None:
         self.name = duty.queue.name
+        self.topics = duty.queue.topics
         self._queue = duty.queue
         self._job = duty.job
         self._limits = duty.limits

@@ -34,6 +34,8 @@ class Queue(Protocol[W]):
 
     name: str
     """What logs and measures call it."""
+    topics: tuple[str, ...]
+    """Which topics of the outbox it takes, if its work is there."""
 
     async def is_due(self, tx: Transaction) -> bool:
         """Whether there is anything to take."""
@@ -56,16 +58,16 @@ class OutboxQueue:
 
     def __init__(self, name: str, topics: Sequence[str], limits: WorkerLimits) -> None:
         self.name = name
-        self._topics = tuple(topics)
+        self.topics = tuple(topics)
         self._attempts = limits.attempts
 
     async def is_due(self, tx: Transaction) -> bool:
         """Whether there is anything to take."""
-        return await tx.outbox.is_due(*self._topics)
+        return await tx.outbox.is_due(*self.topics)
 
     async def take(self, tx: Transaction, *, lease: str, until: datetime, limit: int) -> Sequence[Work]:
         """Lease rows that are due."""
-        return await tx.outbox.take(*self._topics, lease=lease, until=until, limit=limit)
+        return await tx.outbox.take(*self.topics, lease=lease, until=until, limit=limit)
 
     async def note(self, tx: Transaction, work: Work, failure: Failure | None) -> Outcome:
         """Done is deleted, failed is put off, given up is dead."""

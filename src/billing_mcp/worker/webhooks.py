@@ -73,6 +73,8 @@ async def fan_out(work: Work) -> Ending:
 class RoundQueue:
     """Endpoints that have something due, in good standing or failing: each is leased as a whole."""
 
+    topics: tuple[str, ...] = ()
+
     def __init__(self, name: str, *, failing: bool) -> None:
         self.name = name
         self._failing = failing

@@ -45,6 +45,8 @@ class Worker:
         finders: Sequence[Finder] = (),
         on_job: OnJob | None = None,
     ) -> None:
+        self._store = store
+        self._clock = clock
         self._limits = limits
         self._on_job = on_job
         self._finders = finders
@@ -52,6 +54,11 @@ class Worker:
         self._lanes = [Lane[Any](duty, store, clock, self._heard) for duty in (*by_topic, *duties)]
         self.outcomes: Counter[Outcome] = Counter()
         """How many jobs came to what, since it was made."""
+
+    @property
+    def topics(self) -> frozenset[str]:
+        """The topics of the outbox whose work it does."""
+        return frozenset(topic for lane in self._lanes for topic in lane.topics)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, and until the jobs that run then have ended, or their grace has."""
@@ -73,18 +80,41 @@ class Worker:
             await work
 
     async def run_once(self) -> None:
-        """Do all that is due now, and what becomes due by that. Raises what the database raises."""
+        """Do all that is due now, and what becomes due by that. Raises what the database raises.
+
+        A finder that fails is raised at the end, when all that the others found is done.
+        """
+        failed: list[BillingError] = []
+        while await self.run_round(failed):
+            pass
+        for error in failed[:1]:
+            raise error
+
+    async def run_round(self, failed: list[BillingError]) -> bool:
+        """Do what is due now, once. Whether anything was: then more may have become due by that.
+
+        What finders raise is added to `failed`, and keeps nothing else from being done. Raises what the database
+        raises.
+        """
+        before, found = self.outcomes.total(), 0
         try:
-            before = -1
-            while self.outcomes.total() > before:
-                before = self.outcomes.total()
-                for finder in self._finders:
-                    await uninterrupted(finder())
-                for lane in self._lanes:
+            for finder in self._finders:
+                try:
+                    found += await uninterrupted(finder())
+                except BillingError as error:
+                    failed.append(error)
+            due = await uninterrupted(self._due_topics())
+            for lane in self._lanes:
+                if not lane.topics or not due.isdisjoint(lane.topics):
                     await lane.empty()
         finally:
             for lane in self._lanes:
                 await lane.settle(timeout_s=self._limits.grace_s)
+        return found > 0 or self.outcomes.total() > before
+
+    async def _due_topics(self) -> set[str]:
+        async with self._store.read(self._clock()) as tx:
+            return await tx.outbox.due_topics(*self.topics)
 
     async def _serve(self, lane: Lane[Any], stop: asyncio.Event) -> None:
         stopped = asyncio.create_task(stop.wait())
