@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from httpx2 import ASGITransport, AsyncClient
 
 from billing_mcp.app import App
 from billing_mcp.demo.history import STORIES, seed_demo
+from billing_mcp.domain.clock import start_of
 from billing_mcp.domain.events import INVOICE_ISSUED, Event
 from billing_mcp.domain.ids import derived_id
 from billing_mcp.faces.health import Health
@@ -22,6 +23,7 @@ from billing_mcp.faces.rates import Rates
 from billing_mcp.faces.rest.functions import places
 from billing_mcp.kernel.principal import Permission
 from billing_mcp.operations import REGISTRY
+from billing_mcp.operations.credits import grant_credit
 from billing_mcp.operations.platform import make_agent_key, make_platform_key
 from billing_mcp.settings import Settings
 from tests.faces.platform import whole
@@ -32,7 +34,8 @@ NOW = datetime(2026, 3, 12, 10, tzinfo=UTC)
 TOPUP_ID = derived_id(datetime(2026, 3, 1, 9, 30, tzinfo=UTC), ACCOUNT, "topup", 0)
 METHOD_ID = derived_id(datetime(2025, 9, 1, 9, 30, tzinfo=UTC), ACCOUNT, "payment_method", 0)
 OTHER_METHOD_ID = derived_id(NOW, ACCOUNT, "payment_method", 1)
-"""Those of its last top-up, of its card, and of the one that is added here."""
+INVOICE = "INV-2026-000009"
+"""Those of its last top-up, of its card, of the one that is added here; and the number of its last invoice."""
 PAYMENT_ID = "pay_019ca8bb-b5c0-7d1f-a3a5-1e5801ad031f"
 SCRIPT = (
     f"wallet = billing.wallet_balance.get(account_id={ACCOUNT!r})\n"
@@ -52,6 +55,7 @@ BODIES: dict[str, dict[str, Any] | None] = {
     "billing.auto_reload.get": None,
     "billing.alerts.set": {"amounts": ["100.00", "25.00"], "percent_of_last_topup": [20], "runway_days": [7]},
     "billing.alerts.get": None,
+    "billing.credits.list": None,
 }
 """What is sent to the functions that take a body, in the order in which it is sent, and to those that show it."""
 NEW_ACCOUNT = "0190c0de-0000-7000-8000-0000000000a1"
@@ -81,10 +85,24 @@ PLATFORM: dict[str, tuple[str, str, dict[str, Any] | None]] = {
     "give_credit": (
         "POST",
         f"/accounts/{NEW_ACCOUNT}/credits",
-        {"amount": "10.00", "reason": "Goodwill for the outage of 1 March"},
+        {"amount": "10.00", "reason": "Goodwill for the outage of 1 March", "expires_at": "2026-07-01"},
     ),
+    "list_credits": ("GET", f"/accounts/{NEW_ACCOUNT}/credits", None),
     "get_account": ("GET", f"/accounts/{NEW_ACCOUNT}", None),
     "set_tax": ("PUT", f"/accounts/{NEW_ACCOUNT}/tax", {"vat_id": "FR61954506077"}),
+    "set_account_details": (
+        "PUT",
+        f"/accounts/{NEW_ACCOUNT}/details",
+        {"name": "Northwind Mail Ltd", "address": ["1 Harbour Street", "Dublin 2"], "reference": "PO 4711"},
+    ),
+    "get_account_details": ("GET", f"/accounts/{NEW_ACCOUNT}/details", None),
+    "list_invoices": ("GET", f"/accounts/{ACCOUNT}/invoices?limit=2", None),
+    "correct_invoice": (
+        "POST",
+        f"/accounts/{ACCOUNT}/invoices/{INVOICE}/credit-notes",
+        {"reason": "Twelve mailboxes too many were counted", "lines": [{"line": 2, "amount": "4.20"}]},
+    ),
+    "get_invoice": ("GET", f"/accounts/{ACCOUNT}/invoices/{INVOICE}", None),
     "count_component": ("PUT", f"/accounts/{NEW_ACCOUNT}/components/mailbox", {"quantity": 12}),
     "list_components": ("GET", f"/accounts/{NEW_ACCOUNT}/components", None),
     "place_hold": ("POST", f"/accounts/{NEW_ACCOUNT}/holds", HOLD),
@@ -197,7 +215,7 @@ async def recorded(now: str) -> str:
                 key, _ = await make_agent_key(tx, "examples", account_ids=[ACCOUNT], permissions=list(Permission))
                 platform_key, _ = await make_platform_key(tx, "examples")
             async with _client(app, key) as client:
-                found = await _record(client)
+                found = await _record(client, app)
             async with _client(app, platform_key) as client:
                 found |= await _record_platform(client, app, {receiver.url: HOOKS})
     return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
@@ -223,7 +241,7 @@ async def document() -> str:
     return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
 
 
-async def _record(client: AsyncClient) -> dict[str, Any]:
+async def _record(client: AsyncClient, app: App) -> dict[str, Any]:
     found: dict[str, Any] = {}
     asked = {"code": SCRIPT, "preview": True}
     answered = await _ask(client, "POST", "/v1/executions", asked)
@@ -235,8 +253,11 @@ async def _record(client: AsyncClient) -> dict[str, Any]:
     drawn: dict[str, str] = {}
     for name in [name for name in public if name not in BODIES] + list(BODIES):
         place = public[name]
-        path = place.path.format(account_id=ACCOUNT, transaction_id=charge, topup_id=TOPUP_ID)
+        path = place.path.format(account_id=ACCOUNT, transaction_id=charge, topup_id=TOPUP_ID, invoice_id=INVOICE)
         body = BODIES.get(name)
+        if name == "billing.credits.list":  # the last: what others show is as it was
+            async with app.store.write(app.clock()) as tx:
+                await grant_credit(tx, ACCOUNT, 10_000_000, reason="Welcome", expires_at=start_of(date(2026, 7, 1)))
         answered = await _ask(client, place.method, f"{path}?limit=2" if "limit" in place.parameters else path, body)
         if isinstance(items := answered.get("items"), list):
             del items[2:]

@@ -7,6 +7,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any, Literal
 
 from rich.console import Console, RenderableType
@@ -78,11 +79,23 @@ def progress(description: str) -> Progress:
 
 
 @contextmanager
-def counting(description: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar for the block that hears how much is done, of how much."""
-    with progress(description) as bar:
-        task = bar.add_task("")
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+def counting(description: str, *, after_s: float = 0) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar for the block that hears how much is done, of how much; shown if that takes longer."""
+    bar = progress(description)
+    task = bar.add_task("")
+    begun = monotonic()
+
+    def count(done: int, total: int) -> None:
+        bar.update(task, completed=done, total=total)
+        if monotonic() - begun >= after_s:
+            bar.start()
+
+    try:
+        if not after_s:
+            bar.start()
+        yield count
+    finally:
+        bar.stop()
 
 
 def say(line: str) -> None:

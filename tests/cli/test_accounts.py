@@ -47,8 +47,41 @@ def test_people_see_a_table_of_all_accounts_with_their_balances(cli: Cli, lived:
     assert listed.exit_code == 0
     assert f"{MAIL} Northwind Mail active EUR" in listed.words
     assert f"{LOGISTICS} Heron Logistics active EUR" in listed.words
-    assert "Quill & Crane Studio past_due EUR 0.00 0.00" in listed.words
+    assert "Quill & Crane Studio suspended EUR 0.00 0.00" in listed.words
     assert "\x1b" not in listed.stdout
+
+
+def test_people_see_who_owes_what_since_when_and_what_is_done_next(cli: Cli, database: str, account: str) -> None:
+    options = ("--database", database)
+    assert cli("accounts", "owing", *options).words == "Nobody owes anything."
+    hold = cli("holds", "place", account, "100.00", "--json", *options).json["hold_id"]
+    assert cli("holds", "capture", account, hold, "120.50", *options).exit_code == 0
+
+    def owing(now: str) -> tuple[dict[str, object], str]:
+        at = {"BILLING_MCP_NOW": now}
+        assert cli("worker", "--once", *options, **at).exit_code == 0
+        (row,) = cli("accounts", "owing", "--json", *options, **at).json
+        return row, cli("accounts", "owing", *options, **at).words
+
+    row, words = owing("2026-03-16T10:00:00Z")
+    assert row == {
+        "account_id": account,
+        "name": "Northwind Mail",
+        "status": "past_due",
+        "owed": "20.50",
+        "currency": "EUR",
+        "since": NOW,
+        "invoices": [],
+        "reminders": 1,
+        "next_step": "reminder 2",
+        "next_at": "2026-03-19T10:00:00Z",
+    }
+    assert f"Northwind Mail 20.50 EUR past_due reminder 2 {account} 2026-03-12 2026-03-19 1 reminder" in words
+    row, words = owing("2026-04-01T10:00:00Z")
+    assert (row["status"], row["since"], row["next_step"], row["next_at"]) == ("suspended", NOW, None, None)
+    assert cli("accounts", "topup", account, "21.00", *options).exit_code == 0
+    assert cli("worker", "--once", *options).exit_code == 0
+    assert cli("accounts", "owing", "--json", *options).json == []
 
 
 def test_a_database_without_accounts_lists_none_and_says_how_to_open_one(cli: Cli, database: str) -> None:

@@ -158,9 +158,11 @@ def test_machines_get_the_catalog_as_json(cli: Cli, sound: str) -> None:
 
     assert (shown["currency"], shown["on"], shown["version"]) == ("USD", "2024-01-01", "first")
     assert [each["valid_from"] for each in shown["versions"]] == ["2024-01-01", "2024-02-29", "2025-01-01"]
-    assert shown["plans"][1] == {
-        "plan_id": "smtp_per_proxy", "price": "99.00", "components": {}, "tiers": {"email": "more"},
+    terms: dict[str, Any] = {
+        "plan_id": "smtp_per_proxy", "version": "1", "valid_from": None, "price": "99.00", "yearly_price": None,
+        "minimum": "0.00", "components": {}, "included": {},
     }  # fmt: skip
+    assert shown["plans"][1] == {**terms, "tiers": {"email": "more"}, "versions": [terms]}
     assert shown["missed_months"] == 3
     assert shown["channels"]["rcs"]["tiers"] == [{"name": "flat", "from_volume": 0}]
     assert shown["channels"]["rcs"]["prices"]["single"] == {"*": {"flat": "0.07"}, "DE": {"flat": "0.08"}}

@@ -201,6 +201,7 @@ def test_every_function_that_reads_can_be_called(cli: Cli, lived: str, function:
     more = {
         "billing.charges.explain": [f"transaction_id={listed['items'][0]['transaction_id']}"],
         "billing.topups.get": [f"topup_id={topup}"],
+        "billing.invoices.get": [f"invoice_id={call('billing.invoices.list')['items'][0]['id']}"],
         "billing.messages.quote": ["channel=rcs", "text=Hello", "suggestions=reply,dial"],
         "billing.usage.detailed": ["group_by=day,channel"],
     }

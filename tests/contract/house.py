@@ -25,6 +25,7 @@ from billing_mcp.faces.rest.functions import Place, places
 from billing_mcp.kernel.principal import Permission
 from billing_mcp.kernel.registry import Operation
 from billing_mcp.operations import REGISTRY
+from billing_mcp.operations.credits import grant_credit
 from billing_mcp.operations.drafts import Draft
 from billing_mcp.operations.platform import make_agent_key, make_platform_key, open_account, receive_payment
 from billing_mcp.settings import Settings
@@ -73,7 +74,7 @@ class House:
     database: str
     keys: dict[str, str]
     of_account: dict[str, str]
-    """Ids of what READ has: a charge's transaction, and a top-up."""
+    """Ids of what READ has: a charge's transaction, a top-up, and an invoice."""
     clients: dict[str, Client]
     """For each credential one that brings it."""
 
@@ -174,10 +175,12 @@ async def _furnish(database: str) -> tuple[dict[str, str], dict[str, str]]:
                 await _open(app, operation, mine[-1])
         async with app.store.write(moment[0]) as tx:
             keys = await _keys(tx, mine)
+            await grant_credit(tx, READ, 5_000_000, reason="Goodwill")
+            (invoice, *_), _ = await tx.invoices.page(READ, page=1, page_size=1)
             await tx.keys.revoke(keys["revoked"].split("_")[1], moment[0])
             history = [transaction async for transaction in tx.ledger.history(READ)]
     charge = [each.transaction_id for each in history if each.type == "charge"][-1]
-    return keys, {"transaction_id": charge, "topup_id": topup_id}
+    return keys, {"transaction_id": charge, "topup_id": topup_id, "invoice_id": invoice.invoice_id}
 
 
 async def _send(app: App) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import count
 from typing import Any
 
@@ -33,6 +34,7 @@ RULES = {
         *("commitment", "override"),  # named by the catalog
         *("country", "vat_id"),  # which codes there are, and which digits check, no pattern can say
         *("amount", "threshold", "target", "monthly_cap"),  # bound to each other, and in whole cents
+        *("address", "line", "lines"),  # that all can be shown; which lines the invoice has, each once
         *("amounts", "percent_of_last_topup", "runway_days"),  # bound to each other in number
     },
 }
@@ -41,12 +43,17 @@ RULES = {
 
 @schemathesis.hook
 def before_call(context: Any, case: schemathesis.Case[Any], kwargs: dict[str, Any]) -> None:  # noqa: ARG001
-    """Bring a key of its own, where the same few are drawn again and again; ask now and then of nobody's account."""
+    """Bring a key of its own, where the same few are drawn again and again; ask now and then of nobody's account.
+
+    What is drawn as an invoice's name is nobody's: every other time it is one that there is.
+    """
     number = next(_numbers)
     if not (case.meta and case.meta.generation.mode.is_positive):
         return
     if case.headers and _KEY in case.headers:
         case.headers[_KEY] = f"contract-{number}"
+    if number % 2 == 0 and "invoice_id" in case.path_parameters:
+        case.path_parameters["invoice_id"] = os.environ["INVOICE_ID"]
     if number % 5 == 0 and "account_id" in case.path_parameters:
         case.path_parameters["account_id"] = _NOBODY
 

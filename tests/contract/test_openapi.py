@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 from billing_mcp.app import App
 from billing_mcp.domain.errors import ERRORS
 from billing_mcp.faces.problem import status_of
-from billing_mcp.faces.rest.functions import Place, places
+from billing_mcp.faces.rest.functions import OWN, PUBLIC, Place, places
 from billing_mcp.faces.rest.openapi_parts import errors_named_in
 from billing_mcp.operations import REGISTRY
 from billing_mcp.settings import Settings
@@ -50,6 +50,7 @@ def house(tmp_path: Path) -> Iterator[House]:
 @pytest.mark.timeout(3600 if "CONTRACT_EXAMPLES" in os.environ else 300)
 def test_the_server_keeps_to_its_description_whatever_it_is_asked(house: House) -> None:
     keys = {"AGENT_KEY": house.keys["manager"], "PLATFORM_KEY": house.keys["platform"], "ACCOUNT_ID": READ}
+    keys["INVOICE_ID"] = house.of_account["invoice_id"]
     config = Path(__file__).with_name("schemathesis.toml")
     arguments = ["--config-file", str(config), "run", f"{house.url}/openapi.json", "--max-examples", EXAMPLES]
 
@@ -172,6 +173,8 @@ def test_nothing_is_served_to_agents_that_is_no_function() -> None:
     assert {path for path in others if not path.startswith(platforms)} == {
         *("/livez", "/readyz", "/metrics", "/v1/executions", "/v1/executions/{execution_id}"),
         "/v1/providers/{provider}/webhooks",
+        *(f"{billing}/invoices/{{invoice_id}}/pdf" for billing in (PUBLIC, OWN)),
+        "/v1/documents/{signed}.pdf",
     }
 
 

@@ -83,7 +83,7 @@ async def test_a_failure_is_an_error_whose_text_tells_how_to_mend_it(demo: str, 
     assert text(result).splitlines() == [
         "unknown_argument: billing.plan.change has no argument 'plan'",
         f"Line 2: billing.plan.change(account_id={ACCOUNT!r}, plan='smtp')",
-        "Hint: Did you mean plan_id? Its arguments are account_id, plan_id, effective_date.",
+        "Hint: Did you mean plan_id? Its arguments are account_id, plan_id, effective_date, billing_period.",
         "Nothing was changed.",
     ]
     assert answer(result)["error"]["code"] == "unknown_argument"

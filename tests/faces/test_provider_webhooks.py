@@ -34,7 +34,7 @@ from tests.generated import OPENAPI
 from tests.world import World
 
 WEBHOOKS = PATH.format(provider="test")
-NOT_THEIRS = {"/livez", "/readyz", PATH}
+NOT_THEIRS = {"/livez", "/readyz", PATH, "/v1/documents/{signed}.pdf"}
 
 
 class Bank:

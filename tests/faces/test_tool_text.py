@@ -108,6 +108,12 @@ class TestSlimmed:
         schema = {"title": "Book", "properties": {"title": {"title": "Title", "type": "string"}}, "required": ["title"]}
         assert slimmed(schema) == {"properties": {"title": {"type": "string"}}, "required": ["title"]}
 
+    def test_that_an_object_may_have_other_properties_goes_without_saying_and_that_it_may_not_is_said(self) -> None:
+        other = {"additionalProperties": {"type": "string"}, "type": "object"}
+        none = {"additionalProperties": False, "type": "object"}
+        assert slimmed({"items": {"additionalProperties": True, "type": "object"}}) == {"items": {"type": "object"}}
+        assert slimmed({"items": other, "not": none}) == {"items": other, "not": none}
+
     def test_the_schema_itself_stays_as_it_was(self) -> None:
         schema = {"title": "Book", "$defs": {}, "type": "object"}
         slimmed(schema)

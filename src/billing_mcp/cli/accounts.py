@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 import typer
 
 from billing_mcp import terminal
-from billing_mcp.app import clock_of
+from billing_mcp.app import clock_on, now_on
 from billing_mcp.catalog.loader import load_catalog
+from billing_mcp.cli.account_details import details
 from billing_mcp.cli.common import Database, IdempotencyKey, Json, run
 from billing_mcp.cli.opened import open_store
-from billing_mcp.domain.clock import iso
+from billing_mcp.cli.owing import owing
+from billing_mcp.domain.clock import iso, start_of
+from billing_mcp.domain.credits import DEFAULT_PRIORITY, FIRST_PRIORITY, LAST_PRIORITY
 from billing_mcp.domain.errors import InvalidArgument
 from billing_mcp.domain.ids import new_id
 from billing_mcp.domain.instructions import Receipt
 from billing_mcp.domain.money import format_micros, parse_micros
 from billing_mcp.domain.pricing import Channel
+from billing_mcp.operations.credits import as_of_now, shown_credit
 from billing_mcp.operations.platform import ComponentType, count_components, open_account
 from billing_mcp.operations.platform_money import PlatformMoney
 from billing_mcp.operations.platform_tiers import grant_tiers, shown_tier, tier_of
@@ -42,7 +46,7 @@ def create(
 
     async def work() -> None:
         async with open_store(database) as (store, settings):
-            catalog, now = load_catalog(settings.catalog), clock_of(settings)()
+            catalog, now = load_catalog(settings.catalog), await now_on(store, settings)
             async with store.write(now) as tx:
                 chosen = str(account_id) if account_id else new_id(now)
                 account = await open_account(tx, chosen, name, catalog.currency)
@@ -60,7 +64,7 @@ def list_accounts(as_json: Json = False, database: Database = None) -> None:
     """List all accounts with their balances."""
 
     async def work() -> None:
-        async with open_store(database) as (store, settings), store.read(clock_of(settings)()) as tx:
+        async with open_store(database) as (store, settings), store.read(await now_on(store, settings)) as tx:
             found = [(account, await tx.ledger.wallet(account.account_id)) for account in await tx.accounts.all()]
         rows = [
             {
@@ -86,6 +90,9 @@ def list_accounts(as_json: Json = False, database: Database = None) -> None:
     run(work())
 
 
+app.command()(owing)
+
+
 @app.command()
 def topup(
     account_id: AccountArgument,
@@ -107,16 +114,51 @@ def credit(
     account_id: AccountArgument,
     amount: Annotated[str, typer.Argument(help="For example 5.00.")],
     reason: Annotated[str, typer.Option(help="What it is for, for good: no personal data.")],
+    expires: Annotated[
+        str | None,
+        typer.Option(metavar="MOMENT", help="When what is left leaves the wallet; of a day its start. Default: never."),
+    ] = None,
+    priority: Annotated[
+        int, typer.Option(min=FIRST_PRIORITY, max=LAST_PRIORITY, help="That of the lowest is used first.")
+    ] = DEFAULT_PRIORITY,
     idempotency_key: IdempotencyKey = "",
     as_json: Json = False,
     database: Database = None,
 ) -> None:
-    """Give an account money of your own, such as for an outage."""
+    """Give an account money of your own, such as for an outage. It is used before the account's own."""
 
     def act(money: PlatformMoney, amount_micros: int) -> Awaitable[Receipt]:
-        return money.credit(str(account_id), amount_micros, reason=reason, idempotency_key=idempotency_key)
+        return money.credit(
+            str(account_id),
+            amount_micros,
+            reason=reason,
+            priority=priority,
+            expires_at=_moment(expires),
+            idempotency_key=idempotency_key,
+        )
 
     _do(act, amount, database, as_json=as_json)
+
+
+@app.command("credits")
+def list_credits(account_id: AccountArgument, as_json: Json = False, database: Database = None) -> None:
+    """List what an account was given, newest first, and what is left of each."""
+
+    async def work() -> None:
+        async with open_store(database) as (store, settings), store.read(await now_on(store, settings)) as tx:
+            currency = (await tx.ledger.wallet(str(account_id))).currency
+            found = await as_of_now(tx, str(account_id), await tx.credits.all(str(account_id)))
+        rows = [shown_credit(each, currency) for each in found]
+        if as_json:
+            terminal.print_json(rows)
+        elif rows:
+            columns = ("amount", "remaining", "used", "expired", "currency", "priority", "expires_at", "reason")
+            cells = [[str(row[column] if row[column] is not None else "never") for column in columns] for row in rows]
+            terminal.console().print(terminal.table("Credits", columns, cells, right=columns[:4]))
+        else:
+            terminal.console().print("No credit yet. Give one: billing-mcp accounts credit ACCOUNT_ID AMOUNT")
+
+    run(work())
 
 
 @app.command()
@@ -131,7 +173,7 @@ def count(
 
     async def work() -> None:
         async with open_store(database) as (store, settings):
-            now = clock_of(settings)()
+            now = await now_on(store, settings)
             try:
                 day = date.fromisoformat(since) if since else now.date()
             except ValueError:
@@ -142,6 +184,9 @@ def count(
         terminal.console().print(f"{quantity} of component {component} from {day.isoformat()} on.")
 
     run(work())
+
+
+app.command("details")(details)
 
 
 @app.command()
@@ -161,7 +206,7 @@ def tier(
 
     async def work() -> None:
         async with open_store(database) as (store, settings):
-            book, now = load_catalog(settings.catalog).book, clock_of(settings)()
+            book, now = load_catalog(settings.catalog).book, await now_on(store, settings)
             if commitment is None and override is None:
                 async with store.read(now) as tx:
                     found = await tier_of(tx, book, str(account_id), channel)
@@ -197,7 +242,7 @@ def tax(
 
     async def work() -> None:
         async with open_store(database) as (store, settings):
-            book, now = load_catalog(settings.catalog).tax, clock_of(settings)()
+            book, now = load_catalog(settings.catalog).tax, await now_on(store, settings)
             if country is None and vat_id is None and exempt is None:
                 async with store.read(now) as tx:
                     found = await tx.accounts.get(str(account_id))
@@ -229,6 +274,20 @@ def _show_tax(shown: dict[str, Any], *, as_json: bool) -> None:
     terminal.console().print(words, markup=False)
 
 
+def _moment(text: str | None) -> datetime | None:
+    """A moment with its time zone, or a day's start in UTC. Raises InvalidArgument."""
+    if text is None:
+        return None
+    try:
+        moment = start_of(date.fromisoformat(text)) if len(text) == 10 else datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    message = f"--expires must be an ISO day or moment, such as 2026-12-31 or 2026-12-31T12:00:00Z; got {text!r}"
+    raise InvalidArgument(message, field="expires")
+
+
 def _granted(asked: str | None, before: str | None) -> str | None:
     """What is granted after it: by name, nothing, or as before where it is not said."""
     return before if asked is None else None if asked == "none" else asked
@@ -255,7 +314,7 @@ def _do(
         except ValueError as error:
             raise InvalidArgument(str(error), field="amount") from None
         async with open_store(database) as (store, settings):
-            receipt = await act(PlatformMoney(store, clock_of(settings)), amount_micros)
+            receipt = await act(PlatformMoney(store, await clock_on(store, settings)), amount_micros)
         _show(receipt, as_json=as_json)
 
     run(work())

@@ -12,16 +12,13 @@ from uuid import UUID
 import typer
 
 from billing_mcp import terminal
-from billing_mcp.app import clock_of
+from billing_mcp.app import now_on
 from billing_mcp.cli.common import Database, Json, run
-from billing_mcp.cli.opened import open_store
-from billing_mcp.domain.errors import InvalidArgument
-from billing_mcp.settings import Settings
+from billing_mcp.cli.opened import check_not_the_database, open_store
 from billing_mcp.store.audit import Finding, verify_books
 from billing_mcp.store.audit_export import export_books
 from billing_mcp.store.checkpoints import Comparison, compare, read_checkpoint, take_checkpoint
-from billing_mcp.store.engine import parse_database_url
-from billing_mcp.store.files import beside, same, written_whole
+from billing_mcp.store.files import written_whole
 
 app = typer.Typer(help="Proof that the books are sound.", no_args_is_help=True, add_completion=False)
 
@@ -40,7 +37,7 @@ def verify(as_json: Json = False, database: Database = None) -> None:
     """Recompute every chain, sum and balance; exit code 1 and the first wrong row if any is off."""
 
     async def work() -> None:
-        async with open_store(database) as (store, settings), store.read(clock_of(settings)()) as tx:
+        async with open_store(database) as (store, settings), store.read(await now_on(store, settings)) as tx:
             with terminal.counting("Verifying transactions") as progress:
                 report = await verify_books(tx, progress=progress)
         if as_json:
@@ -71,8 +68,8 @@ def export(
     """
 
     async def work() -> None:
-        async with open_store(database) as (store, settings), store.read(clock_of(settings)()) as tx:
-            _check_not_the_database(file, settings)
+        async with open_store(database) as (store, settings), store.read(await now_on(store, settings)) as tx:
+            check_not_the_database(file, settings)
             with terminal.counting("Exporting transactions") as progress:
                 ids = [str(each) for each in accounts or ()]
                 made = await export_books(tx, file, account_ids=ids, force=force, progress=progress)
@@ -99,9 +96,9 @@ def checkpoint(
     """
 
     async def work() -> None:
-        async with open_store(database) as (store, settings), store.read(clock_of(settings)()) as tx:
+        async with open_store(database) as (store, settings), store.read(await now_on(store, settings)) as tx:
             if file is not None:
-                _check_not_the_database(file, settings)
+                check_not_the_database(file, settings)
             taken = await take_checkpoint(tx)
         if file is None:
             terminal.print_json(taken.to_dict())
@@ -127,7 +124,7 @@ def compare_(
 
     async def work() -> None:
         taken = read_checkpoint(file)
-        async with open_store(database) as (store, settings), store.read(clock_of(settings)()) as tx:
+        async with open_store(database) as (store, settings), store.read(await now_on(store, settings)) as tx:
             with terminal.counting("Comparing accounts") as progress:
                 result = await compare(tx, taken, progress=progress)
         if as_json:
@@ -160,11 +157,3 @@ def _print_findings(findings: Iterable[Finding]) -> None:
 
 def _counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{counts[what]} {what}" for what in _COUNTED)
-
-
-def _check_not_the_database(file: Path, settings: Settings) -> None:
-    url = parse_database_url(settings.database)
-    if url.get_backend_name() == "sqlite" and url.database:
-        database = Path(url.database).resolve()
-        if any(same(file, path) for path in (database, *beside(database))):
-            raise InvalidArgument(f"{file} is the database itself", field="file", hint="Give another file.")

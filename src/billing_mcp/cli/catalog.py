@@ -17,6 +17,7 @@ from billing_mcp.catalog.problems import Problem
 from billing_mcp.cli.common import Json, errors_as_exit_codes, settings_with
 from billing_mcp.domain.errors import InvalidArgument
 from billing_mcp.domain.money import format_micros
+from billing_mcp.domain.plan_terms import Plan, PlanBook
 from billing_mcp.domain.pricing import UNITS, Band, Channel, PriceBook, PriceVersion, Region
 from billing_mcp.domain.tax import TaxBook, TaxRate, percent
 
@@ -79,7 +80,7 @@ def show(
             return
         out = terminal.console()
         terminal.say(f"{settings.catalog or 'The catalog of the package'}, {catalog.currency}, as of {day}")
-        for table in (*_tables(catalog, version, channels), _tax_table(catalog.tax, day)):
+        for table in (*_tables(catalog, version, day, channels), _tax_table(catalog.tax, day)):
             out.print()
             out.print(table)
 
@@ -103,10 +104,21 @@ def _counts(catalog: Catalog) -> str:
     first, *later = (f"{each.version} from {each.valid_from}" for each in book.versions)
     versions = ", ".join([first, *later])
     return (
-        f"{len(catalog.plans)} plans, {tiers} tiers, {sum(prices)} prices of messages in the newest of "
+        f"{_plans_counted(catalog.plans)}, {tiers} tiers, {sum(prices)} prices of messages in the newest of "
         f"{len(book.versions)} {'version' if not later else 'versions'} ({versions}), VAT by a seller in "
         f"{catalog.tax.seller_country}{'' if catalog.tax is not default_catalog().tax else ', as the package has it'}"
     )
+
+
+def _plans_counted(plans: PlanBook) -> str:
+    """How many plans there are, and the versions of those that have several."""
+    several = {plan_id: found for plan_id, found in plans.versions.items() if len(found) > 1}
+    named = "; ".join(f"{plan_id} {', '.join(map(_since, found))}" for plan_id, found in several.items())
+    return f"{len(plans.versions)} plans{f' ({named})' if named else ''}"
+
+
+def _since(plan: Plan) -> str:
+    return plan.version if plan.valid_from == date.min else f"{plan.version} from {plan.valid_from}"
 
 
 def _document(catalog: Catalog, version: PriceVersion, day: date, channels: tuple[Channel, ...]) -> dict[str, Any]:
@@ -118,17 +130,30 @@ def _document(catalog: Catalog, version: PriceVersion, day: date, channels: tupl
         "versions": [{"version": v.version, "valid_from": v.valid_from.isoformat()} for v in book.versions],
         "plans": [
             {
-                "plan_id": plan.plan_id,
-                "price": format_micros(plan.price_micros),
-                "components": {c.component_type: format_micros(c.unit_price_micros) for c in plan.components},
+                **_terms_document(plan),
                 "tiers": _granted(book, plan.plan_id),
+                "versions": [_terms_document(each) for each in catalog.plans.versions[plan.plan_id]],
             }
-            for plan in catalog.plans.values()
+            for plan in catalog.plans.offered(day)
         ],
         "missed_months": book.missed_months,
         "channels": {channel: _channel_document(book, version, channel) for channel in channels},
         "regions": {r.name: _region_document(r, version) for r in _regions(version)} if "rcs" in channels else {},
         "tax": _tax_document(catalog.tax, day),
+    }
+
+
+def _terms_document(plan: Plan) -> dict[str, Any]:
+    yearly = plan.yearly_price_micros
+    return {
+        "plan_id": plan.plan_id,
+        "version": plan.version,
+        "valid_from": None if plan.valid_from == date.min else plan.valid_from.isoformat(),
+        "price": format_micros(plan.price_micros),
+        "yearly_price": None if yearly is None else format_micros(yearly),
+        "minimum": format_micros(plan.minimum_micros),
+        "components": {c.component_type: format_micros(c.unit_price_micros) for c in plan.components},
+        "included": {c.component_type: c.included for c in plan.components},
     }
 
 
@@ -173,10 +198,12 @@ def _granted(book: PriceBook, plan_id: str) -> dict[str, str]:
     return {channel: book.tiers[channel][place].name for channel, place in places.items()}
 
 
-def _tables(catalog: Catalog, version: PriceVersion, channels: tuple[Channel, ...]) -> Iterator[Table]:
+def _tables(catalog: Catalog, version: PriceVersion, day: date, channels: tuple[Channel, ...]) -> Iterator[Table]:
     book = catalog.book
     yield _versions_table(book, version)
-    yield _plans_table(catalog)
+    yield _plans_table(catalog, day)
+    if any(len(versions) > 1 for versions in catalog.plans.versions.values()):
+        yield _plan_versions_table(catalog.plans, day)
     yield _tiers_table(book, channels)
     for channel in channels:
         yield _prices_table(book, version, channel)
@@ -218,14 +245,38 @@ def _differing(now: Mapping[str, object], before: Mapping[str, object]) -> str:
     return ", ".join(market for market, value in now.items() if before.get(market) != value)
 
 
-def _plans_table(catalog: Catalog) -> Table:
+def _plans_table(catalog: Catalog, day: date) -> Table:
+    """What each plan costs whoever chooses it on the day."""
     rows = []
-    for plan in catalog.plans.values():
-        units = ", ".join(f"{format_micros(c.unit_price_micros)} a {c.unit}" for c in plan.components)
+    for plan in catalog.plans.offered(day):
         grants = ", ".join(f"{channel} {tier}" for channel, tier in _granted(catalog.book, plan.plan_id).items())
-        rows.append((plan.plan_id, format_micros(plan.price_micros), units, grants))
-    title = f"Plans, {catalog.currency} a month"
-    return terminal.table(title, ("plan", "price", "and", "grants the tier"), rows, right=("price",))
+        rows.append((plan.plan_id, *_plan_prices(plan), grants))
+    columns = ("plan", "price", "a year", "at least", "and", "grants the tier")
+    return terminal.table(f"Plans, {catalog.currency} a month", columns, rows, right=columns[1:4], whole=columns[:1])
+
+
+def _plan_versions_table(plans: PlanBook, day: date) -> Table:
+    """Every version of the plans that have several; subscriptions keep theirs."""
+    rows = []
+    for plan_id, versions in plans.versions.items():
+        in_force = plans.on(plan_id, day)
+        for plan in versions if len(versions) > 1 else ():
+            since = "" if plan.valid_from == date.min else plan.valid_from.isoformat()
+            later = "in force" if plan is in_force else "ended" if plan.valid_from < in_force.valid_from else "coming"
+            rows.append((plan_id, plan.version, since, later, *_plan_prices(plan)))
+    columns = ("plan", "version", "valid from", "is", "price", "a year", "at least", "and")
+    return terminal.table("Versions of plans", columns, rows, right=columns[4:7], whole=columns[:3])
+
+
+def _plan_prices(plan: Plan) -> tuple[str, str, str, str]:
+    """By the month, by the year, the minimum fee, and what each unit costs."""
+    yearly = "" if plan.yearly_price_micros is None else format_micros(plan.yearly_price_micros)
+    minimum = format_micros(plan.minimum_micros) if plan.minimum_micros else ""
+    units = ", ".join(
+        f"{format_micros(c.unit_price_micros)} a {c.unit}{f' above {c.included}' if c.included else ''}"
+        for c in plan.components
+    )
+    return format_micros(plan.price_micros), yearly, minimum, units
 
 
 def _tiers_table(book: PriceBook, channels: Iterable[Channel]) -> Table:

@@ -10,6 +10,7 @@ import gc
 import signal
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing, contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -67,6 +68,15 @@ def settings_with(**overrides: Any) -> Settings:
         problem = error.errors(include_url=False)[0]
         name = f"BILLING_MCP_{'.'.join(str(part) for part in problem['loc']).upper()}"
         raise InvalidArgument(f"{name}: {problem['msg']}; got {problem['input']!r}", field=name) from None
+
+
+def day_of(text: str, option: str) -> date:
+    """The day that an option was given. Raises InvalidArgument."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        message = f"--{option} must be an ISO date, such as 2026-03-01; got {ascii(text)[:40]}"
+        raise InvalidArgument(message, field=option) from None
 
 
 def run(work: Coroutine[Any, Any, T], *, loop: Callable[[], asyncio.AbstractEventLoop] | None = None) -> T:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from billing_mcp import terminal
-from billing_mcp.app import clock_of
+from billing_mcp.app import now_on
 from billing_mcp.cli.common import Database, run
 from billing_mcp.cli.opened import open_store
 from billing_mcp.demo.history import STORIES, seed_demo
@@ -39,7 +39,8 @@ def demo(
         out = terminal.console()
         async with open_store(target) as (store, settings):
             with terminal.counting("Living through six months of billing") as progress:
-                new = await seed_demo(store, clock_of(settings)(), messages=messages, progress=progress)
+                now, stands = await now_on(store, settings), settings.now is not None
+                new = await seed_demo(store, now, messages=messages, stands=stands, progress=progress)
         names = ", ".join([*(story.name for story in STORIES), SENDER.name])
         out.print(f"{'Seeded' if new else 'Already there'}: [bold]{names}[/]")
         if seed_only:

@@ -10,7 +10,7 @@ from uuid import UUID
 import typer
 
 from billing_mcp import terminal
-from billing_mcp.app import clock_of
+from billing_mcp.app import clock_on, now_on
 from billing_mcp.cli.common import Database, IdempotencyKey, Json, run
 from billing_mcp.cli.opened import open_store
 from billing_mcp.domain.errors import InvalidArgument
@@ -92,7 +92,7 @@ def expire(as_json: Json = False, database: Database = None) -> None:
         async with open_store(database) as (store, settings):
             with terminal.progress("Expiring holds") as bar:
                 task = bar.add_task("", total=None)
-                holds = PlatformHolds(store, clock_of(settings))
+                holds = PlatformHolds(store, await clock_on(store, settings))
                 expired = await holds.expire_due(progress=lambda done: bar.update(task, completed=done))
         if as_json:
             terminal.print_json({"expired": expired})
@@ -114,7 +114,7 @@ def list_holds(
 
     async def work() -> None:
         wanted: HoldStatus | None = None if status == "all" else status
-        async with open_store(database) as (store, settings), store.read(clock_of(settings)()) as tx:
+        async with open_store(database) as (store, settings), store.read(await now_on(store, settings)) as tx:
             wallet = await tx.ledger.wallet(str(account_id))
             found = await tx.holds.older(str(account_id), than=None, status=wanted, limit=limit)
         rows: list[Any] = [hold_item(hold, wallet.currency) for hold in found]
@@ -137,7 +137,7 @@ def list_holds(
 def _do(act: Callable[[PlatformHolds], Awaitable[Receipt]], database: str | None, *, as_json: bool) -> None:
     async def work() -> None:
         async with open_store(database) as (store, settings):
-            receipt = await act(PlatformHolds(store, clock_of(settings)))
+            receipt = await act(PlatformHolds(store, await clock_on(store, settings)))
         _show(receipt, as_json=as_json)
 
     run(work())

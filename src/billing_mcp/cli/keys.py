@@ -9,7 +9,7 @@ from uuid import UUID
 import typer
 
 from billing_mcp import terminal
-from billing_mcp.app import clock_of
+from billing_mcp.app import now_on
 from billing_mcp.cli.common import Database, Json, run
 from billing_mcp.cli.opened import open_store
 from billing_mcp.domain.clock import iso
@@ -58,7 +58,7 @@ def create(
             message = "a platform key has no accounts, permissions or --read-only: it is no agent's"
             raise InvalidArgument(message, field="platform", hint="Leave these out, or --platform.")
         async with open_store(database) as (store, settings):
-            now = clock_of(settings)()
+            now = await now_on(store, settings)
             expires_at = now + timedelta(days=expires_in_days) if expires_in_days else None
             async with store.write(now) as tx:
                 if platform:
@@ -95,7 +95,7 @@ def list_keys(as_json: Json = False, database: Database = None) -> None:
     """List all keys, without their secrets."""
 
     async def work() -> None:
-        async with open_store(database) as (store, settings), store.read(clock_of(settings)()) as tx:
+        async with open_store(database) as (store, settings), store.read(await now_on(store, settings)) as tx:
             found = await tx.keys.all()
         rows = [
             {
@@ -131,7 +131,7 @@ def revoke(prefix: Annotated[str, typer.Argument(help="As `keys list` shows it."
 
     async def work() -> None:
         async with open_store(database) as (store, settings):
-            now = clock_of(settings)()
+            now = await now_on(store, settings)
             clean = prefix.encode("utf-8", "replace").decode().replace("\0", "?")
             async with store.write(now) as tx:
                 if not await tx.keys.revoke(clean, now):

@@ -32,13 +32,17 @@ COMMANDS = (
         "topups",
         "payments",
         "reconcile",
+        "cycle",
+        "invoices",
         "catalog",
+        "plans",
         "report",
+        "export",
         "keys",
         "db",
         "audit",
     ),
-    *("worker", "outbox", "webhooks", "backup", "restore", "bundle"),
+    *("worker", "clock", "outbox", "webhooks", "backup", "restore", "bundle"),
 )
 """Each is a module of this package that has its `app`, but for those that share one."""
 _SHARED = {"restore": ("backup", "restore_app")}

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from billing_mcp import terminal
-from billing_mcp.app import clock_of
+from billing_mcp.app import now_on
 from billing_mcp.cli.common import Database, Json, run
 from billing_mcp.cli.opened import open_store
 from billing_mcp.domain.clock import iso
@@ -31,7 +31,7 @@ def list_work(
     """List work that waits, or that was given up for dead. What is done is not kept."""
 
     async def work() -> None:
-        async with open_store(database) as (store, settings), store.read(clock_of(settings)()) as tx:
+        async with open_store(database) as (store, settings), store.read(await now_on(store, settings)) as tx:
             found = await tx.outbox.listed(None if status == "all" else status, limit=limit)
         rows = [_item(each) for each in found]
         if as_json:
@@ -60,7 +60,7 @@ def retry(
                 field="event_id",
                 hint="See what is dead: billing-mcp outbox list",
             )
-        async with open_store(database) as (store, settings), store.write(clock_of(settings)()) as tx:
+        async with open_store(database) as (store, settings), store.write(await now_on(store, settings)) as tx:
             revived = await tx.outbox.revive(event_id)
         if as_json:
             terminal.print_json({"revived": revived})

@@ -8,7 +8,7 @@ from uuid import UUID
 import typer
 
 from billing_mcp import terminal
-from billing_mcp.app import clock_of
+from billing_mcp.app import now_on
 from billing_mcp.cli.common import Database, Json, run
 from billing_mcp.cli.opened import open_store
 from billing_mcp.operations.payment_methods import shown
@@ -38,7 +38,7 @@ def methods(
     """List an account's payment methods, oldest first, those that were removed too. No number is kept of any."""
 
     async def work() -> None:
-        async with open_store(database) as (store, settings), store.read(clock_of(settings)()) as tx:
+        async with open_store(database) as (store, settings), store.read(await now_on(store, settings)) as tx:
             found = await tx.payments.methods_of_account(str(account_id))
         rows: list[Any] = [shown(each) for each in found]
         if as_json:

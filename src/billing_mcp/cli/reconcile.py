@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import date, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 import typer
 
 from billing_mcp import terminal
-from billing_mcp.app import clock_of
+from billing_mcp.app import clock_on
 from billing_mcp.catalog.loader import load_catalog
-from billing_mcp.cli.common import Database, Json, run
+from billing_mcp.cli.common import Database, Json, day_of, run
 from billing_mcp.cli.opened import open_store
 from billing_mcp.domain.clock import start_of
 from billing_mcp.domain.errors import InvalidArgument
@@ -51,13 +50,13 @@ def reconcile(
     """
 
     async def work() -> None:
-        since, until = _day(from_, "from"), _day(to, "to")
+        since, until = start_of(day_of(from_, "from")), start_of(day_of(to, "to"))
         if since >= until:
             raise InvalidArgument(
                 "--to must be a later day than --from", field="to", hint="It is the day after the last."
             )
         async with open_store(database) as (store, settings):
-            clock = clock_of(settings)
+            clock = await clock_on(store, settings)
             provider = await open_provider(settings, store, clock)
             charging = Charging(store, load_catalog(settings.catalog), clock, provider)
             try:
@@ -110,14 +109,6 @@ def _cells(difference: Difference) -> list[str]:
 
 def _said(value: int | str | None) -> str | None:
     return format_micros(value) if isinstance(value, int) else value
-
-
-def _day(text: str, name: str) -> datetime:
-    try:
-        return start_of(date.fromisoformat(text))
-    except ValueError:
-        message = f"--{name} must be an ISO date, such as 2026-03-01; got {ascii(text)[:40]}"
-        raise InvalidArgument(message, field=name) from None
 
 
 @contextmanager

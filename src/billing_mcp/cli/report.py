@@ -14,7 +14,7 @@ import typer
 from rich.table import Table
 
 from billing_mcp import charts, terminal
-from billing_mcp.app import LOCAL_PRINCIPAL, clock_of
+from billing_mcp.app import LOCAL_PRINCIPAL, clock_on
 from billing_mcp.catalog.loader import load_catalog
 from billing_mcp.charts import Bar, Chart
 from billing_mcp.cli.common import Database, Json, run
@@ -89,7 +89,7 @@ def usage(
 
 async def _found(database: str | None, account_id: str, month: str | None) -> _Found:
     async with open_store(database) as (store, settings):
-        clock = clock_of(settings)
+        clock = await clock_on(store, settings)
         executor = Executor(store, REGISTRY, load_catalog(settings.catalog), clock, Limits())
         principal = Principal(LOCAL_PRINCIPAL, frozenset(Permission))
         try:

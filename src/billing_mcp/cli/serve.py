@@ -15,6 +15,7 @@ import typer
 
 from billing_mcp import terminal
 from billing_mcp.cli.common import CatalogFile, Database, run, settings_with
+from billing_mcp.domain.clock import iso
 from billing_mcp.faces.mcp import build_stdio_server
 from billing_mcp.faces.stdio import serve_stdio
 from billing_mcp.logs import LogFormat, configure_logs
@@ -209,6 +210,10 @@ async def _remarks(billing: App) -> list[str]:
     remarks = []
     async with billing.store.read(now) as tx:
         keys = await tx.keys.all()
+        mark = await tx.test_clock.find()
+    if mark is not None and settings.now is None:
+        does = f"stands at {iso(now)} until it is advanced" if mark.stands_at else "can be advanced"
+        remarks.append(f"This database is one for tests: its clock {does}. billing-mcp clock --help")
     if not settings.oauth_issuer and not any(
         key.revoked_at is None and (key.expires_at is None or key.expires_at > now) for key in keys
     ):

@@ -9,7 +9,7 @@ from uuid import UUID
 import typer
 
 from billing_mcp import terminal
-from billing_mcp.app import clock_of
+from billing_mcp.app import clock_on, now_on
 from billing_mcp.cli.common import Database, IdempotencyKey, Json, run
 from billing_mcp.cli.opened import open_store
 from billing_mcp.domain.errors import InvalidArgument
@@ -49,7 +49,7 @@ def list_topups(
 
     async def work() -> None:
         wanted: TopUpStatus | None = None if status == "all" else status
-        async with open_store(database) as (store, settings), store.read(clock_of(settings)()) as tx:
+        async with open_store(database) as (store, settings), store.read(await now_on(store, settings)) as tx:
             currency = (await tx.accounts.get(str(account_id))).currency
             found = await tx.payments.topups(str(account_id), status=wanted, limit=limit)
         rows = [topup_item(each) for each in found]
@@ -74,7 +74,7 @@ def show(
     """Show a top-up: how it stands, where it is at the provider, its refunds, and what can still go back."""
 
     async def work() -> None:
-        async with open_store(database) as (store, settings), store.read(clock_of(settings)()) as tx:
+        async with open_store(database) as (store, settings), store.read(await now_on(store, settings)) as tx:
             topup = await tx.payments.topup(str(account_id), str(topup_id))
             item = topup_in_full(topup, await tx.payments.refunds(topup.account_id, topup.topup_id))
         if as_json:
@@ -118,7 +118,7 @@ def refund(
             return asked.refund_id
 
         async with open_store(database) as (store, settings):
-            clock = clock_of(settings)
+            clock = await clock_on(store, settings)
             asked = f"refund {account_id} {topup_id} {part}"
             request = KeyedRequest.of(_OPERATOR, idempotency_key, asked) if idempotency_key else None
             answered = await OnceUnderKey(store, clock).in_one_transaction(request, ask)

@@ -8,7 +8,7 @@ from uuid import UUID
 import typer
 
 from billing_mcp import terminal
-from billing_mcp.app import clock_of
+from billing_mcp.app import clock_on, now_on
 from billing_mcp.cli.common import Database, Json, run
 from billing_mcp.cli.opened import open_store
 from billing_mcp.domain.errors import InvalidArgument
@@ -56,7 +56,7 @@ def list_webhooks(
     """
 
     async def work() -> None:
-        async with open_store(database) as (store, settings), store.read(clock_of(settings)()) as tx:
+        async with open_store(database) as (store, settings), store.read(await now_on(store, settings)) as tx:
             await tx.accounts.get(str(account_id))
             endpoints = await tx.webhooks.endpoints(str(account_id))
             found = (
@@ -92,7 +92,7 @@ def add(
     """
 
     async def work() -> None:
-        async with open_store(database) as (store, settings), store.write(clock_of(settings)()) as tx:
+        async with open_store(database) as (store, settings), store.write(await now_on(store, settings)) as tx:
             local = settings.webhooks_to_loopback
             added = await add_endpoint(tx, str(account_id), url, events=event or (), to_loopback=local)
         _show_secret(added, as_json=as_json, shown=endpoint_shown(added, tx.now))
@@ -105,7 +105,7 @@ def rotate(account_id: AccountId, endpoint_id: EndpointId, as_json: Json = False
     """Give an endpoint a new secret, which is shown once. For 24 hours messages are signed by both."""
 
     async def work() -> None:
-        async with open_store(database) as (store, settings), store.write(clock_of(settings)()) as tx:
+        async with open_store(database) as (store, settings), store.write(await now_on(store, settings)) as tx:
             rotated = await rotate_secret(tx, str(account_id), str(endpoint_id))
         _show_secret(rotated, as_json=as_json, shown=endpoint_shown(rotated, tx.now))
 
@@ -117,7 +117,7 @@ def remove(account_id: AccountId, endpoint_id: EndpointId, database: Database = 
     """Tell an endpoint nothing any more, and forget it."""
 
     async def work() -> None:
-        async with open_store(database) as (store, settings), store.write(clock_of(settings)()) as tx:
+        async with open_store(database) as (store, settings), store.write(await now_on(store, settings)) as tx:
             await remove_endpoint(tx, str(account_id), str(endpoint_id))
         terminal.say(f"Removed {endpoint_id}.")
 
@@ -130,7 +130,7 @@ def send_test(account_id: AccountId, endpoint_id: EndpointId, as_json: Json = Fa
 
     async def work() -> None:
         async with open_store(database) as (store, settings):
-            clock = clock_of(settings)
+            clock = await clock_on(store, settings)
             async with store.read(clock()) as tx:
                 endpoint = await tx.webhooks.endpoint(str(account_id), str(endpoint_id))
             message_id, body = trial_message(endpoint, clock())
@@ -169,7 +169,7 @@ def replay(
                 field="delivery_id",
                 hint=f"See what was told: billing-mcp webhooks list {account_id} --deliveries",
             )
-        async with open_store(database) as (store, settings), store.write(clock_of(settings)()) as tx:
+        async with open_store(database) as (store, settings), store.write(await now_on(store, settings)) as tx:
             if delivery_id is not None:
                 await replay_delivery(tx, str(account_id), str(delivery_id))
                 replayed = 1

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from billing_mcp import terminal
-from billing_mcp.app import clock_of, worker_on
+from billing_mcp.app import following_clock, worker_on
 from billing_mcp.catalog.loader import load_catalog
 from billing_mcp.cli.common import Database, Json, run
 from billing_mcp.cli.opened import open_store
@@ -39,9 +39,8 @@ def worker(
     """
 
     async def work() -> None:
-        async with open_store(database) as (store, settings):
+        async with open_store(database) as (store, settings), following_clock(store, settings) as clock:
             catalog = load_catalog(settings.catalog)  # whose prices are wrong must not begin to charge by them
-            clock = clock_of(settings)
             provider = await open_provider(settings, store, clock)
             worker = worker_on(store, settings, clock, Charging(store, catalog, clock, provider))
             try:

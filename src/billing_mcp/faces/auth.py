@@ -20,7 +20,7 @@ from billing_mcp.faces.scope import CALLER
 from billing_mcp.faces.tokens import TokenVerifier
 from billing_mcp.kernel.keys import KEY_MARKS
 from billing_mcp.kernel.principal import Permission, Platform, Principal
-from billing_mcp.settings import Settings, parse_list
+from billing_mcp.settings import DOCUMENTS_PATH, Settings, parse_list
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - what they mean must be known to be guarded
@@ -31,6 +31,7 @@ PROBES = frozenset({"/livez", "/readyz"})
 _OPEN = PROBES | METADATA_PATHS | {"/docs", "/openapi.json", "/errors"}
 _OPEN_BELOW = "/static-offline-docs/"
 _SIGNED, _SIGNED_END = "/v1/providers/", "/webhooks"
+_LINKS = f"{DOCUMENTS_PATH}/"
 _PLATFORMS = ("/metrics", "/v1/platform", "/v1/messages", "/v1/campaigns", "/v1/accounts")
 _CREDENTIALS = frozenset({"access_token", "token", "key", "api_key"})
 
@@ -98,7 +99,7 @@ class SignIn:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or let it pass."""
-        if scope["type"] != "lifespan" and not is_open(scope["path"]) and not is_signed(scope["path"]):
+        if scope["type"] != "lifespan" and not _without_credential(scope["path"]):
             try:
                 scope[CALLER] = await self._caller(scope)
             except BillingError as error:
@@ -167,6 +168,15 @@ def is_open(path: str) -> bool:
 def is_signed(path: str) -> bool:
     """Whether a path is for who signs the body: nobody signs in there, and what is signed badly is refused."""
     return path.startswith(_SIGNED) and path.endswith(_SIGNED_END)
+
+
+def is_link(path: str) -> bool:
+    """Whether a path is a link that is signed itself: nobody signs in there, and others open nothing."""
+    return path.startswith(_LINKS)
+
+
+def _without_credential(path: str) -> bool:
+    return is_open(path) or is_signed(path) or is_link(path)
 
 
 def _is_platforms(path: str) -> bool:

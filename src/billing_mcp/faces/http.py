@@ -28,7 +28,7 @@ from billing_mcp.faces.mcp import build_server
 from billing_mcp.faces.metadata import metadata_routes
 from billing_mcp.faces.metrics import METRICS_PATH, Metrics
 from billing_mcp.faces.platform.desk import MAX_BATCH_BYTES
-from billing_mcp.faces.rates import AddressRate, CredentialRate, Rates
+from billing_mcp.faces.rates import AddressRate, CredentialRate, LinkRate, Rates
 from billing_mcp.faces.requests import Requests
 from billing_mcp.faces.rest.api import build_rest
 from billing_mcp.faces.tokens import TokenVerifier
@@ -88,7 +88,8 @@ def build_http_app(app: App, metrics: Metrics, health: Health, rates: Rates) -> 
     own = {MCP_PATH: mcp_bytes, "/v1/messages/batch": max(MAX_BATCH_BYTES, settings.body_kb * 1024)}
     within = Bodies(api, max_bytes=settings.body_kb * 1024, own=own, observer=metrics)
     signed_in = SignIn(CredentialRate(within, rates, metrics), app, verifier, settings)
-    known = HostAndOrigin(AddressRate(signed_in, rates, metrics), security)
+    counted = LinkRate(signed_in, rates, metrics)
+    known = HostAndOrigin(AddressRate(counted, rates, metrics), security)
     return Requests(known, metrics, settings.public_url)
 
 

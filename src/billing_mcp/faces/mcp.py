@@ -1,4 +1,4 @@
-"""Owns the MCP face: one tool, `execute`, and two resources, by the official SDK."""
+"""Owns the MCP face: one tool, `execute`, and three resources, by the official SDK."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 from mcp.server.mcpserver import Context, MCPServer
-from mcp.server.mcpserver.exceptions import ResourceNotFoundError
+from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     INVALID_PARAMS,
@@ -22,8 +22,9 @@ from mcp_types import (
 from pydantic import Field
 
 from billing_mcp import __version__
-from billing_mcp.domain.errors import BillingError, InvalidArgument
+from billing_mcp.domain.errors import BillingError, InvalidArgument, NotFound
 from billing_mcp.faces.asked import asked
+from billing_mcp.faces.documents import MEDIA_TYPE, document_of
 from billing_mcp.faces.loading import AppSource, loading
 from billing_mcp.faces.scope import EXECUTION_ID
 from billing_mcp.faces.slim import slimmed
@@ -46,7 +47,7 @@ IdempotencyKey = Annotated[
 ]
 
 _DESCRIPTION = """\
-Runs a Python script against the billing system as one transaction: all of it commits, or nothing if it fails. {preview}
+Runs a Python script against the billing system as one transaction: all commits, or nothing if it fails. {preview}
 
 Functions take account_id=... and the arguments shown, by keyword, no await, and return a dict of the fields \
 shown (... is more).
@@ -174,6 +175,21 @@ def _add_resources(server: MCPServer[AppSource], registry: Registry, caller: Cal
         if answer is None:
             raise ResourceNotFoundError("there is no such execution of yours")
         return answer
+
+    @server.resource(
+        "billing://accounts/{account_id}/invoices/{invoice_id}.pdf",
+        title="An invoice or credit note as PDF",
+        mime_type=MEDIA_TYPE,
+    )
+    async def invoice(account_id: str, invoice_id: str, ctx: Context[AppSource]) -> bytes:
+        try:
+            app = await ctx.request_context.lifespan_context()
+            document = await document_of(app, await caller(app, ctx), account_id, invoice_id)
+        except NotFound as error:
+            raise ResourceNotFoundError(str(error)) from None
+        except BillingError as error:
+            raise ResourceError(str(error)) from None
+        return document.pdf
 
 
 def _result(answer: Answer) -> CallToolResult:

@@ -19,7 +19,7 @@ from limits.storage import storage_from_string
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from billing_mcp.domain.errors import InvalidArgument, RateLimited
-from billing_mcp.faces.auth import is_open, is_signed
+from billing_mcp.faces.auth import is_link, is_open, is_signed
 from billing_mcp.faces.problem import problem
 from billing_mcp.faces.scope import CALLER
 from billing_mcp.kernel.principal import Platform
@@ -36,6 +36,7 @@ _REMEMBERED = 10_000
 _FAILED_SIGN_INS = (401, 403)
 _IPV6_NETWORK_BITS = 64
 _NO_ADDRESS = "none"
+_FAILED = "failed sign-ins from this address"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ class CredentialRate:
             return
         standing = await self._rates.take(policy, caller.principal_id)
         if not standing.allowed:
-            await _refuse(standing, self._observer, scope, receive, send)
+            await _refuse(standing, self._observer, scope, receive, send, what="requests with this credential")
             return
 
         async def tell(message: Message) -> None:
@@ -164,7 +165,7 @@ class AddressRate:
         if self._over and credential not in self._good and not is_signed(scope["path"]):
             standing = self._over_at(_address(scope))
             if standing is not None:
-                await _refuse(standing, self._observer, scope, receive, send)
+                await _refuse(standing, self._observer, scope, receive, send, what=_FAILED)
                 return
         refused = False
 
@@ -177,7 +178,7 @@ class AddressRate:
                     standing = await self._failed(policy, _address(scope), credential)
                     refused = not standing.allowed
                     if refused:
-                        await _refuse(standing, self._observer, scope, receive, send)
+                        await _refuse(standing, self._observer, scope, receive, send, what=_FAILED)
             if not refused:
                 await send(message)
 
@@ -203,6 +204,28 @@ class AddressRate:
             _keep(self._good, credential, None)
 
 
+class LinkRate:
+    """Bounds by address how often links are followed, good ones too: a document takes a while of a core.
+
+    It stands within AddressRate, for which a link that is no good is a failed sign-in.
+    """
+
+    def __init__(self, app: ASGIApp, rates: Rates, observer: Observer = NOBODY) -> None:
+        self._app = app
+        self._rates = rates
+        self._observer = observer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or let it pass."""
+        policy = self._rates.anonymous
+        if policy is not None and scope["type"] == "http" and is_link(scope["path"]):
+            standing = await self._rates.take(policy, f"links {_address(scope)}")
+            if not standing.allowed:
+                await _refuse(standing, self._observer, scope, receive, send, what="links followed from this address")
+                return
+        await self._app(scope, receive, send)
+
+
 def _keep(remembered: dict[K, V], key: K, value: V) -> None:
     """Remember it, and forget what was remembered first when that is too much."""
     if len(remembered) >= _REMEMBERED:
@@ -210,11 +233,10 @@ def _keep(remembered: dict[K, V], key: K, value: V) -> None:
     remembered[key] = value
 
 
-async def _refuse(standing: Standing, observer: Observer, scope: Scope, receive: Receive, send: Send) -> None:
+async def _refuse(
+    standing: Standing, observer: Observer, scope: Scope, receive: Receive, send: Send, *, what: str
+) -> None:
     item, wait_s = standing.policy.item, standing.wait_s
-    what = (
-        "failed sign-ins from this address" if standing.policy.name == "anonymous" else "requests with this credential"
-    )
     error = RateLimited(
         f"too many {what}: {item.amount} may be made in {item.get_expiry()} s",
         hint=f"Send the same again in {wait_s} s.",

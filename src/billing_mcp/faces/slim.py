@@ -9,7 +9,10 @@ _DEFINITIONS = "$defs"
 
 
 def slimmed(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema without titles, and with what it defines in the places that refer to it. None refers to itself."""
+    """The schema without titles and what goes without saying, and with what it defines where that is referred to.
+
+    Nothing that it defines refers to itself.
+    """
     definitions = {f"#/{_DEFINITIONS}/{name}": part for name, part in schema.get(_DEFINITIONS, {}).items()}
     slim: dict[str, Any] = _slimmed({n: part for n, part in schema.items() if n != _DEFINITIONS}, definitions)
     return slim
@@ -22,6 +25,9 @@ def _slimmed(value: Any, definitions: Mapping[str, Any]) -> Any:
         return value
     if "$ref" in value:
         return _slimmed(definitions[value["$ref"]], definitions)
-    # A property may have the name "title": its value is a schema, and no text.
-    kept = {name: each for name, each in value.items() if name != "title" or isinstance(each, dict)}
-    return {name: _slimmed(each, definitions) for name, each in kept.items()}
+    return {name: _slimmed(each, definitions) for name, each in value.items() if not _needless(name, each)}
+
+
+def _needless(name: str, value: Any) -> bool:
+    """A property may have the name "title": its value is a schema, and no text."""
+    return (name == "title" and not isinstance(value, dict)) or (name == "additionalProperties" and value is True)

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from billing_mcp.domain.accrual import ComponentCount
 from billing_mcp.domain.clock import iso, to_epoch_us
+from billing_mcp.domain.credits import Grant
 from billing_mcp.domain.ids import new_id
 from billing_mcp.domain.ledger import Wallet
 from billing_mcp.domain.money import decimal_of, format_micros
@@ -22,13 +23,15 @@ from billing_mcp.faces.platform.models import (
     Component,
     Components,
     Credit,
+    GivenCredits,
     NewAccount,
     NewCredit,
     NewTax,
     PageAsked,
     Quantity,
 )
-from billing_mcp.operations.paging import cut, moment_and_id
+from billing_mcp.operations.credits import as_of_now, shown_credit
+from billing_mcp.operations.paging import cut, id_of, moment_and_id
 from billing_mcp.operations.platform import ComponentType, count_components, open_account
 from billing_mcp.operations.taxing import set_customer, shown_tax
 from billing_mcp.store.accounts import AccountRecord
@@ -130,9 +133,18 @@ async def list_components(account_id: AccountId, desk: AtDesk) -> dict[str, Any]
 async def give_credit(account_id: AccountId, given: NewCredit, asking: Keyed) -> Response:
     """Give an account money of your own, such as for an outage. A key is for one account.
 
+    It is used before the account's own money, and pays what is spent from then on. What is left of it at `expires_at`
+    leaves the wallet.
     Errors: not_found, amount_too_large.
     """
-    receipt = await asking.desk.money.credit(account_id, given.amount, reason=given.reason, **asking.under_key)
+    receipt = await asking.desk.money.credit(
+        account_id,
+        given.amount,
+        reason=given.reason,
+        priority=given.priority,
+        expires_at=given.expires_at,
+        **asking.under_key,
+    )
     (transaction_id,) = receipt.transaction_ids
     shown = {
         "transaction_id": transaction_id,
@@ -144,6 +156,26 @@ async def give_credit(account_id: AccountId, given: NewCredit, asking: Keyed) ->
         **_balances(receipt.available_micros, receipt.reserved_micros),
     }
     return Reply.of(shown, status=201).response(replayed=receipt.replayed)
+
+
+@router.get("/accounts/{account_id}/credits", response_model=GivenCredits)
+async def list_credits(account_id: AccountId, asked: Annotated[PageAsked, Query()], desk: AtDesk) -> dict[str, Any]:
+    """The credits of an account with what is left of each, some at a time.
+
+    Give `next_cursor` of an answer as `cursor` to go on, in the same order.
+    Errors: not_found.
+    """
+    beyond = None if asked.cursor is None else id_of(asked.cursor)
+    newest_first = asked.order == "newest"
+
+    async def work(tx: Transaction) -> tuple[str, list[Grant]]:
+        currency = (await tx.ledger.wallet(account_id)).currency
+        found = await tx.credits.page(account_id, beyond=beyond, newest_first=newest_first, limit=asked.limit + 1)
+        return currency, await as_of_now(tx, account_id, found)
+
+    currency, found = await desk.read(work)
+    shown, next_cursor = cut(found, asked.limit, lambda last: last.grant_id)
+    return {"items": [shown_credit(each, currency) for each in shown], "next_cursor": next_cursor}
 
 
 def _account(account: AccountRecord, wallet: Wallet, desk: Desk) -> dict[str, Any]:

@@ -63,6 +63,7 @@ class Desk:
         self.currency = app.catalog.currency
         self.book = app.catalog.book
         self.tax = app.catalog.tax
+        self.links = app.settings.links()
         self.holds = app.holds
         self.messages = app.messages
         self.money = PlatformMoney(app.store, app.clock)

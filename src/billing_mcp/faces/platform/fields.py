@@ -10,6 +10,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from billing_mcp.domain.clock import start_of
+from billing_mcp.domain.credits import FIRST_PRIORITY, LAST_PRIORITY
 from billing_mcp.domain.errors import InvalidArgument
 from billing_mcp.domain.ids import uuid_of
 from billing_mcp.domain.money import MICROS_PER_CENT, parse_micros
@@ -97,6 +99,12 @@ def _moment(value: object) -> datetime:
     raise _wrong("moment", "be a moment in ISO 8601 with its time zone", 'Write it as "2030-01-31T12:00:00Z".')
 
 
+def _moment_or_day(value: object) -> datetime:
+    if isinstance(value, str) and len(value) == 10:
+        return start_of(_day(value))
+    return _moment(value)
+
+
 def _day(value: object) -> date:
     try:
         if isinstance(value, str) and len(value) == 10:
@@ -137,6 +145,17 @@ Moment = Annotated[
     BeforeValidator(_moment),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2030-01-31T12:00:00Z"]}),
 ]
+MomentOrDay = Annotated[
+    datetime,
+    BeforeValidator(_moment_or_day),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}],
+            "examples": ["2030-01-31T12:00:00Z", "2030-01-31"],
+        }
+    ),
+]
+"""A moment; of a day its start in UTC."""
 Day = Annotated[
     date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date", "examples": ["2030-01-31"]})
 ]
@@ -191,4 +210,6 @@ ShownMoment = Annotated[str, Field(json_schema_extra={"format": "date-time"}, ex
 ShownDay = Annotated[str, Field(json_schema_extra={"format": "date"}, examples=["2026-03-12"])]
 Quantity = Annotated[int, Field(ge=0, le=MAX_QUANTITY, examples=[12]), whole()]
 """A number of units."""
+Priority = Annotated[int, Field(ge=FIRST_PRIORITY, le=LAST_PRIORITY, examples=[5]), whole()]
+"""Of credits, which is used first: that of the lowest."""
 Currency = Annotated[str, Field(description="ISO 4217.", examples=["EUR"])]

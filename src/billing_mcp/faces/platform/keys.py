@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import Path, Query
 from starlette.responses import Response
@@ -13,7 +12,7 @@ from billing_mcp.domain.errors import NotFound
 from billing_mcp.faces.platform.desk import AtDesk, Keyed, Reply
 from billing_mcp.faces.platform.direct import hot_router
 from billing_mcp.faces.platform.models import Keys, NewKey, NewKeyShown, PageAsked
-from billing_mcp.operations.paging import cut, wrong_cursor
+from billing_mcp.operations.paging import cut, id_of
 from billing_mcp.operations.platform import make_agent_key
 from billing_mcp.store.keys import KeyRecord
 from billing_mcp.store.store import Transaction
@@ -51,7 +50,7 @@ async def list_keys(asked: Annotated[PageAsked, Query()], desk: AtDesk) -> dict[
 
     Give `next_cursor` of an answer as `cursor` to go on, in the same order.
     """
-    beyond = None if asked.cursor is None else _key_id(asked.cursor)
+    beyond = None if asked.cursor is None else id_of(asked.cursor)
     newest_first = asked.order == "newest"
     found = await desk.read(lambda tx: tx.keys.page(beyond=beyond, newest_first=newest_first, limit=asked.limit + 1))
     shown, next_cursor = cut(found, asked.limit, lambda last: last.key_id)
@@ -86,10 +85,3 @@ def _key(key: KeyRecord) -> dict[str, Any]:
         "expires_at": iso(key.expires_at) if key.expires_at else None,
         "revoked_at": iso(key.revoked_at) if key.revoked_at else None,
     }
-
-
-def _key_id(cursor: str) -> str:
-    try:
-        return str(UUID(cursor))
-    except ValueError:
-        raise wrong_cursor(cursor) from None

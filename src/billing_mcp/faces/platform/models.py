@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, JsonValue
 
+from billing_mcp.domain.credits import DEFAULT_PRIORITY
 from billing_mcp.domain.holds import HoldStatus
 from billing_mcp.domain.plans import AccountStatus
 from billing_mcp.domain.tax import Treatment
@@ -20,8 +21,10 @@ from billing_mcp.faces.platform.fields import (
     Given,
     Key,
     Moment,
+    MomentOrDay,
     Name,
     Number,
+    Priority,
     Reason,
     Reference,
     Shown,
@@ -134,12 +137,19 @@ class NewCredit(Given):
 
     amount: Amount
     reason: Reason
+    priority: Annotated[Priority, Field(description="Of several credits, that of the lowest is used first.")] = (
+        DEFAULT_PRIORITY
+    )
+    expires_at: Annotated[
+        MomentOrDay | None,
+        Field(description="When what is left of it leaves the wallet; a day is its start in UTC. Default: never."),
+    ] = None
 
 
 class Credit(Shown):
     """A credit, and what the wallet had after it."""
 
-    transaction_id: Uuid
+    transaction_id: Annotated[Uuid, Field(description="Its `credit_id`, too.")]
     account_id: Uuid
     type: Literal["credit"]
     amount: DecimalText
@@ -148,6 +158,28 @@ class Credit(Shown):
     free: Number
     reserved: Number
     total: Number
+
+
+class GivenCredit(Shown):
+    """A credit, and what became of it: amount = used + expired + remaining."""
+
+    credit_id: Annotated[Uuid, Field(description="That of the ledger transaction which gave it.")]
+    amount: DecimalText
+    used: DecimalText
+    expired: Annotated[DecimalText, Field(description="What has left the wallet since its time is over.")]
+    remaining: DecimalText
+    currency: Currency
+    priority: int
+    expires_at: ShownMoment | None
+    reason: str
+    granted_at: ShownMoment
+
+
+class GivenCredits(Shown):
+    """Some credits. `next_cursor` leads to more, null where there are none."""
+
+    items: list[GivenCredit]
+    next_cursor: str | None
 
 
 class NewHold(Given):

@@ -16,6 +16,7 @@ from billing_mcp.faces.platform import add_platform
 from billing_mcp.faces.problem import ERRORS_PATH
 from billing_mcp.faces.provider_webhooks import add_provider_webhooks
 from billing_mcp.faces.rest.direct import DirectRoute
+from billing_mcp.faces.rest.documents import add_documents
 from billing_mcp.faces.rest.executions import add_executions
 from billing_mcp.faces.rest.functions import add_functions
 from billing_mcp.faces.rest.openapi import describe
@@ -41,6 +42,7 @@ def build_rest(app: App, lifespan: Lifespan) -> FastAPI:
     add_platform(api, app)
     add_functions(api, app, REGISTRY.without_writes() if app.settings.read_only else REGISTRY)
     add_executions(api, app)
+    add_documents(api, app)
     add_provider_webhooks(api, app)
     api.add_route(ERRORS_PATH, errors_page, include_in_schema=False)
     document: dict[str, Any] = {}

@@ -194,6 +194,7 @@ HEADERS: dict[str, dict[str, Any]] = {
     name: {"description": description, "schema": {"type": "string"}, "required": name in _NEVER_MISSING}
     for name, description in {
         "Cache-Control": "Who may keep the answer: nobody else, and not what an answer has done.",
+        "Content-Disposition": "What a file of it is called.",
         "ETag": "Tells this version from others.",
         "Execution-Id": "Its record: GET /v1/executions/{execution_id}.",
         "Idempotent-Replayed": "`true` where it had been done before.",
@@ -203,6 +204,7 @@ HEADERS: dict[str, dict[str, Any]] = {
         "RateLimit-Policy": "How many requests in how many seconds.",
         "Retry-After": "Seconds to wait.",
         "WWW-Authenticate": "What the credential lacks (RFC 6750).",
+        "X-Content-Type-Options": "`nosniff`: it is what `Content-Type` says.",
         "X-Request-Id": "The request's id in the server's log: yours, if you sent one.",
     }.items()
 }

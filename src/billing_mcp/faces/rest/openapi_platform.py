@@ -150,6 +150,6 @@ _READY = {
     "status": "ready",
     "checks": {"serving": "ok", "database": "ok", "schema": "ok", "postings": "ok", "workers": "ok"},
 }
-_LOCATED = frozenset({"create_account", "create_webhook_endpoint", "place_hold", "send_message"})
+_LOCATED = frozenset({"correct_invoice", "create_account", "create_webhook_endpoint", "place_hold", "send_message"})
 _WITHOUT_KEY = frozenset({"report_delivery", "report_deliveries", "report_inbound"})
 """They move money, and are harmless to repeat."""
