@@ -12,12 +12,12 @@ from billing_mcp.domain.clock import Clock
 from billing_mcp.domain.money import parse_micros
 from billing_mcp.kernel.answer import Answer
 from billing_mcp.kernel.principal import Permission, Principal
+from billing_mcp.operations.closing import close_ended
 from billing_mcp.operations.platform import ComponentType, count_components, open_account, receive_payment
 from billing_mcp.payments.embedded import EmbeddedProvider
 from billing_mcp.store.audit import AuditReport, verify_books
 from billing_mcp.store.store import Store
 from billing_mcp.worker.charging import Charging
-from billing_mcp.worker.cycle import close_ended_period
 from billing_mcp.worker.webhooks import FAN_OUT
 from billing_mcp.worker.worker import Worker
 
@@ -66,7 +66,7 @@ class World:
     async def close_period(self, account_id: str) -> None:
         """The billing period that ended last is closed."""
         async with self.app.store.write(self.clock()) as tx:
-            await close_ended_period(tx, self.app.catalog, account_id)
+            await close_ended(tx, self.app.catalog, account_id)
 
     async def run(self, script: str, principal: Principal = MANAGER, **options: Any) -> Answer:
         """An agent runs a script."""

@@ -114,7 +114,7 @@ def test_a_database_that_is_only_seeded_can_be_used_at_once(
     names = ["Quill & Crane Studio", "Northwind Mail", "Heron Logistics", "Lantern Market"]
     assert [row["name"] for row in listed] == names
     statuses = {row["id"][-1]: row["status"] for row in listed}
-    assert statuses == {"1": "active", "2": "active", "3": "past_due", "4": "active"}
+    assert statuses == {"1": "active", "2": "active", "3": "suspended", "4": "active"}
 
 
 def test_the_demo_on_a_database_of_ones_own_shows_the_same_and_can_be_watched_again(

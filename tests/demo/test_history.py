@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -15,11 +15,15 @@ from billing_mcp.domain.clock import start_of
 from billing_mcp.domain.invoices import Invoice
 from billing_mcp.domain.ledger import RECEIVABLE, REVENUE, ROUNDING, LedgerTransaction
 from billing_mcp.domain.money import MICROS_PER_UNIT
+from billing_mcp.operations.platform import open_account, receive_payment
+from billing_mcp.operations.platform_holds import PlatformHolds
 from billing_mcp.payments.embedded import EmbeddedProvider
 from billing_mcp.store.audit import verify_books
 from billing_mcp.store.store import Store, Transaction
+from billing_mcp.store.test_clock import ClockMark
 from billing_mcp.worker.charging import Charging
 from billing_mcp.worker.reconciling import Reconciliation
+from tests.demo.conftest import BUSY_DAY
 
 MOMENTS = [
     "2026-03-01T00:00:00",
@@ -34,7 +38,7 @@ MOMENTS = [
 ]
 FEW = 50
 """So many messages instead of tens of thousands: their own test tells of those."""
-BUSY_DAY = datetime(2026, 3, 12, 10, tzinfo=UTC)
+SUSPENDED_AFTER = timedelta(days=default_catalog().dunning.suspended_after_days)
 
 
 class Past:
@@ -80,30 +84,47 @@ def _moved(transaction: LedgerTransaction, ledger_account: str) -> int:
     return sum(e.amount_micros for e in transaction.entries if e.ledger_account == ledger_account)
 
 
-async def test_the_past_is_the_same_on_every_database_and_each_time(store: Store, sqlite: str) -> None:
-    other = await Store.open(f"{sqlite}.other")
-    try:
-        assert await seed_demo(store, BUSY_DAY, messages=FEW)
-        assert await seed_demo(other, BUSY_DAY, messages=FEW)
+async def test_the_past_is_the_same_on_every_database_and_each_time(lived_databases: dict[str, str]) -> None:
+    found = []
+    for database in lived_databases.values():
+        store = await Store.open(database)
+        found.append([past.stored for past in await _pasts(store, BUSY_DAY)])
+        await store.close()
 
-        one, two = await _pasts(store, BUSY_DAY), await _pasts(other, BUSY_DAY)
-
-        assert [past.stored for past in one] == [past.stored for past in two]
-        assert sum(len(past.ledger) for past in one) > 30
-    finally:
-        await other.close()
+    assert found[0] == found[1]
+    assert sum(len(past["ledger"]) for past in found[0]) > 30
 
 
-async def test_a_past_that_is_there_is_left_as_it_is(store: Store) -> None:
-    assert await seed_demo(store, BUSY_DAY, messages=FEW)
-    before = [past.stored for past in await _pasts(store, BUSY_DAY)]
+async def test_a_past_that_is_there_is_left_as_it_is(lived_store: Store) -> None:
+    before = [past.stored for past in await _pasts(lived_store, BUSY_DAY)]
     heard: list[tuple[int, int]] = []
     later = BUSY_DAY.replace(month=9)
 
-    assert not await seed_demo(store, later, messages=FEW, progress=lambda done, of: heard.append((done, of)))
+    assert not await seed_demo(lived_store, later, messages=FEW, progress=lambda done, of: heard.append((done, of)))
 
-    assert [past.stored for past in await _pasts(store, later)] == before
+    assert [past.stored for past in await _pasts(lived_store, later)] == before
     assert heard == []
+
+
+async def test_the_demos_own_database_gets_a_clock_that_can_be_advanced(lived_store: Store, sqlite: str) -> None:
+    """One that others use keeps the system's time; what they have due is none of the past's business."""
+    theirs = "0190c0de-0000-7000-8000-0000000000ff"
+    store = await Store.open(sqlite)
+    try:
+        async with store.write(BUSY_DAY - timedelta(days=400)) as tx:
+            await open_account(tx, theirs, "Somebody else", "EUR")
+            await receive_payment(tx, theirs, 9 * MICROS_PER_UNIT, provider="bank_transfer")
+        holds = PlatformHolds(store, lambda: BUSY_DAY - timedelta(days=400))
+        await holds.place(theirs, MICROS_PER_UNIT)
+        assert await seed_demo(store, BUSY_DAY, messages=0, stands=True)
+        async with store.read(BUSY_DAY) as tx:
+            (hold,) = await tx.holds.older(theirs, than=None, status=None, limit=9)
+            assert (hold.status, await tx.invoices.count(theirs)) == ("open", 0)
+            assert await tx.test_clock.find() is None
+        async with lived_store.read(BUSY_DAY) as tx:
+            assert await tx.test_clock.find() == ClockMark(None)
+    finally:
+        await store.close()
 
 
 async def test_the_seeder_tells_how_far_it_is(sqlite: str) -> None:
@@ -118,10 +139,8 @@ async def test_the_seeder_tells_how_far_it_is(sqlite: str) -> None:
     assert heard == [(done, total) for done in range(1, total + 1)]
 
 
-async def test_the_past_of_both_databases_is_sound(store: Store) -> None:
-    await seed_demo(store, BUSY_DAY, messages=FEW)
-
-    async with store.read(BUSY_DAY) as tx:
+async def test_the_past_of_both_databases_is_sound(lived_store: Store) -> None:
+    async with lived_store.read(BUSY_DAY) as tx:
         report = await verify_books(tx)
 
     assert (report.accounts, report.findings) == (4, ())
@@ -153,7 +172,7 @@ def pasts(moment: datetime, tmp_path_factory: pytest.TempPathFactory) -> list[Pa
 def test_whenever_it_is_told_it_is_the_same_story(pasts: list[Past], moment: datetime) -> None:
     """Three accounts, both plans, one change of plan, top-ups, six invoices each, one of them past due."""
     assert [past.account.name for past in pasts] == ["Northwind Mail", "Heron Logistics", "Quill & Crane Studio"]
-    assert [past.account.status for past in pasts] == ["active", "active", "past_due"]
+    assert [past.account.status for past in pasts] == ["active", "active", _of_who_owes(pasts[2], moment)]
     plans = [[phase.plan_id for phase in past.stored["subscription"].phases] for past in pasts]
     assert plans == [["smtp_per_proxy", "smtp_per_mailbox"], ["smtp_per_proxy"], ["smtp_per_mailbox"]]
     assert all(sum(t.type == "topup" for t in past.ledger) >= 5 for past in pasts)
@@ -167,6 +186,12 @@ def test_whenever_it_is_told_it_is_the_same_story(pasts: list[Past], moment: dat
         assert seen == sorted(seen)
         assert seen[-1] <= moment
         assert all(t.available_after_micros >= 0 for t in past.ledger)
+
+
+def _of_who_owes(past: Past, moment: datetime) -> str:
+    """The status of an account that owes since its last invoice."""
+    owes_since = start_of(past.invoices[-1].period_end)
+    return "past_due" if moment < owes_since + SUSPENDED_AFTER else "suspended"
 
 
 def test_the_change_of_plan_settles_its_use_with_line_items(pasts: list[Past]) -> None:
@@ -232,9 +257,20 @@ def test_what_came_in_less_what_was_charged_is_what_is_left(pasts: list[Past], m
         assert [t.amount_micros for t in topups] == [euros * MICROS_PER_UNIT for euros in promised if euros]
 
 
-async def test_the_accounts_pay_by_what_there_is_and_the_provider_says_the_same(store: Store) -> None:
+def test_what_falls_due_between_scenes_has_happened_at_its_own_moment(pasts: list[Past]) -> None:
+    """Debits settle after three days, one is taken back after ten, and a month ends at midnight."""
+    logistics = pasts[1].ledger
+    settled = [t.created_at.time() for t in logistics if t.type == "topup"]
+    assert set(settled) == {time(9, 30), time(11)}
+    (taken_back,) = [t for t in logistics if t.type == "reversal"]
+    assert taken_back.created_at - start_of(taken_back.created_at.date()) == timedelta(hours=11)
+    for past in pasts:
+        assert {i.issued_at for i in past.invoices} == {start_of(i.period_end) for i in past.invoices}
+
+
+async def test_the_accounts_pay_by_what_there_is_and_the_provider_says_the_same(lived_store: Store) -> None:
     """A card, SEPA debits of which the bank took one back, and bank transfers; a reload and alerts are set."""
-    await seed_demo(store, BUSY_DAY, messages=FEW)
+    store = lived_store
     mail, logistics, studio = (story.account_id for story in STORIES)
     provider = await EmbeddedProvider.open(store, lambda: BUSY_DAY)
     charging = Charging(store, default_catalog(), lambda: BUSY_DAY, provider)

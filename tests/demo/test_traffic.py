@@ -62,12 +62,10 @@ async def _tiers(app: App, channel: str) -> list[set[str]]:
     return months
 
 
-async def test_every_transaction_explains_itself(store: Store, database: str) -> None:
-    await seed_demo(store, NOW, messages=400)
-    async with store.read(NOW) as tx:
-        ledger = [each async for each in tx.ledger.history(SENDER.account_id)]
-
-    async with App.open(Settings(database=database, now=NOW, workers=1)) as app:
+async def test_every_transaction_explains_itself(lived_database: str) -> None:
+    async with App.open(Settings(database=lived_database, now=NOW, workers=1)) as app:
+        async with app.store.read(NOW) as tx:
+            ledger = [each async for each in tx.ledger.history(SENDER.account_id)]
         told = [await _read(app, "billing.charges.explain", transaction_id=each.transaction_id) for each in ledger]
 
     assert len(told) > 700
@@ -75,18 +73,15 @@ async def test_every_transaction_explains_itself(store: Store, database: str) ->
     assert {each["type"] for each in told} >= {"topup", "hold", "charge", "release", "reversal"}
 
 
-async def test_the_messages_are_the_same_on_every_database(store: Store, sqlite: str) -> None:
-    other = await Store.open(f"{sqlite}.other")
-    try:
-        found = []
-        for each in (store, other):
-            await seed_demo(each, NOW, messages=300)
-            async with each.read(NOW) as tx:
-                messages = await tx.messages.all(SENDER.account_id)
-                states: dict[str, ChannelState] = await tx.messages.states(SENDER.account_id)
-            # The hashes of recipients are by a key that each database has for itself.
-            found.append(([message._replace(recipients=(), thread=None) for message in messages], states))
-    finally:
-        await other.close()
+async def test_the_messages_are_the_same_on_every_database(lived_databases: dict[str, str]) -> None:
+    found = []
+    for database in lived_databases.values():
+        store = await Store.open(database)
+        async with store.read(NOW) as tx:
+            messages = await tx.messages.all(SENDER.account_id)
+            states: dict[str, ChannelState] = await tx.messages.states(SENDER.account_id)
+        await store.close()
+        # The hashes of recipients are by a key that each database has for itself.
+        found.append(([message._replace(recipients=(), thread=None) for message in messages], states))
 
     assert found[0] == found[1]

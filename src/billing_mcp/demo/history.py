@@ -1,14 +1,14 @@
 """Owns the demo's past: four accounts, lived through month by month with the real domain code.
 
-Nothing is drawn by chance, and nothing is inserted as a result: for each thing that happened the
-clock is set to its moment, and the platform or an agent acts as they would have then.
+Nothing is drawn by chance, and nothing is inserted as a result: a scene is what the platform or an agent does at its
+moment, and between scenes the clock is advanced as a test clock is, so that what falls due happens by itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from billing_mcp.catalog.loader import default_catalog
@@ -31,15 +31,13 @@ from billing_mcp.operations.platform import ComponentType, count_components, ope
 from billing_mcp.operations.platform_holds import PlatformHolds
 from billing_mcp.payments.embedded import EmbeddedProvider
 from billing_mcp.store.store import Store
-from billing_mcp.worker.cycle import close_ended_period
+from billing_mcp.store.test_clock import ClockMark
+from billing_mcp.worker.advancing import Advance
 
 MONTHS = 6
 _CURRENCY = "EUR"
 _OFFERED = 60
 """To how many customers the campaign goes that is paused."""
-_SETTLED = timedelta(days=3, minutes=1)
-_RETURNED = timedelta(days=10, minutes=1)
-"""When a SEPA debit of the test provider has settled, and when one that is taken back is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +106,8 @@ STORIES = (
     ),
 )
 
+DEMO_ACCOUNTS = frozenset({SENDER.account_id, *(story.account_id for story in STORIES)})
+
 Scene = tuple[datetime, Callable[["_Stage"], Awaitable[None]]]
 
 
@@ -116,58 +116,75 @@ async def seed_demo(
     now: datetime,
     *,
     messages: int = MESSAGES,
+    stands: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> bool:
     """Live the past of the demo's accounts up to `now`. False when they are there already.
 
-    The sender's is lived first, with about so many `messages`: when it is there alone, seeding was interrupted.
-    Raises Refused with code `demo_incomplete` then.
+    The sender has sent about so many `messages`. Raises Refused with code `demo_incomplete` where some of the accounts
+    are there, and not all of their invoices: seeding was interrupted.
 
-    `progress` hears how many scenes are played, of how many.
+    A database that is the demo's alone gets a clock that can be advanced: it `stands` at `now`, or goes with the
+    system's time until then. `progress` hears how many scenes are played, of how many.
     """
     async with store.read(now) as tx:
-        begun = await tx.accounts.exists(SENDER.account_id)
+        there = {each.account_id for each in await tx.accounts.all()}
+        alone = not there and await tx.test_clock.find() is None
         whole = [story for story in STORIES if await tx.invoices.count(story.account_id) >= MONTHS]
     if len(whole) == len(STORIES):
         return False
-    if begun:
+    if there & DEMO_ACCOUNTS:
         raise Refused(
             "the demo's past in this database is incomplete: seeding it was interrupted",
             code="demo_incomplete",
             hint="Give another --database.",
         )
-    scenes = sorted((scene for story in STORIES for scene in _scenes(story, now.date())), key=lambda s: s[0])
-    traffic = sorted(_traffic(now, messages), key=lambda s: s[0])
-    played = [scene for scene in [*traffic, *scenes] if scene[0] <= now]
-    stage = await _Stage.open(store)
+    scenes = [*_traffic(now, messages), *(scene for story in STORIES for scene in _scenes(story, now.date()))]
+    played = sorted((scene for scene in scenes if scene[0] <= now), key=lambda scene: scene[0])
+    stage = await _Stage.open(store, played[0][0])
     try:
         for done, (moment, act) in enumerate(played, start=1):
-            stage.now = moment
+            await stage.time.to(moment)
             await act(stage)
             if progress is not None:
                 progress(done, len(played))
+        await stage.time.to(now)
     finally:
         await stage.agents.close()
+    if alone:
+        async with store.write(now) as tx:
+            await tx.test_clock.set(ClockMark(now if stands else None))
     return True
 
 
 class _Stage:
-    """The store, and agents whose clock is set to each scene."""
+    """The store, agents, and a clock with a worker for what falls due between two scenes."""
 
     agents: Agents
+    time: Advance
 
-    def __init__(self, store: Store) -> None:
-        self.now = datetime.fromtimestamp(0, UTC)
+    def __init__(self, store: Store, now: datetime) -> None:
+        self.now = now
         self.store = store
         self.catalog = default_catalog()
 
     @classmethod
-    async def open(cls, store: Store) -> _Stage:
-        """The stage, with a payment provider."""
-        stage = cls(store)
-        provider = await EmbeddedProvider.open(store, lambda: stage.now)
-        stage.agents = Agents(store, stage.catalog, lambda: stage.now, provider)
+    async def open(cls, store: Store, now: datetime) -> _Stage:
+        """The stage at the first scene, with a payment provider."""
+        # What there may be of others in the database has its own time.
+        stage = cls(store.of_accounts(DEMO_ACCOUNTS), now)
+        provider = await EmbeddedProvider.open(stage.store, stage.clock)
+        stage.agents = Agents(stage.store, stage.catalog, stage.clock, provider)
+        stage.time = Advance(stage.store, stage.clock, stage.go, stage.agents.worker)
         return stage
+
+    def clock(self) -> datetime:
+        """The moment of the past that is being lived."""
+        return self.now
+
+    async def go(self, moment: datetime) -> None:
+        """Time goes on."""
+        self.now = moment
 
 
 def _traffic(now: datetime, messages: int) -> Iterator[Scene]:
@@ -193,8 +210,6 @@ def _scenes(story: Story, today: date) -> Iterator[Scene]:
         midnight = start_of(start)
         if month == 0:
             yield midnight, _open(story)
-        else:
-            yield midnight, _close(story)
         yield midnight + timedelta(hours=8), _count(story, month)
         yield from _payments(story, month, midnight)
         if month == MONTHS and story.wants:
@@ -209,16 +224,12 @@ def _scenes(story: Story, today: date) -> Iterator[Scene]:
 
 
 def _payments(story: Story, month: int, midnight: datetime) -> Iterator[Scene]:
-    """What comes in, or is tried, and when the provider tells what came of it."""
+    """What comes in, or is tried."""
     if story.topups_eur[month]:
-        paid = midnight + timedelta(hours=9, minutes=30)
-        yield paid, _pay(story, month)
-        yield paid + _SETTLED, _hear
+        yield midnight + timedelta(hours=9, minutes=30), _pay(story, month)
     for when, euros in story.returned_eur:
         if when == month:
-            tried = midnight + timedelta(days=5, hours=11)
-            yield tried, _try(story, euros)
-            yield from ((tried + later, _hear) for later in (_SETTLED, _RETURNED))
+            yield midnight + timedelta(days=5, hours=11), _try(story, euros)
 
 
 def _period_starts(today: date, anchor_day: int) -> list[date]:
@@ -271,10 +282,6 @@ def _set(story: Story, wants: Mapping[str, Mapping[str, Any]]) -> Callable[[_Sta
     return act
 
 
-async def _hear(stage: _Stage) -> None:
-    await stage.agents.hear()
-
-
 def _hold(story: Story) -> Callable[[_Stage], Awaitable[None]]:
     async def act(stage: _Stage) -> None:
         holds = PlatformHolds(stage.store, lambda: stage.now)
@@ -288,13 +295,5 @@ def _hold(story: Story) -> Callable[[_Stage], Awaitable[None]]:
 def _choose(story: Story, plan_id: str) -> Callable[[_Stage], Awaitable[None]]:
     async def act(stage: _Stage) -> None:
         await stage.agents.call("billing.plan.change", account_id=story.account_id, plan_id=plan_id)
-
-    return act
-
-
-def _close(story: Story) -> Callable[[_Stage], Awaitable[None]]:
-    async def act(stage: _Stage) -> None:
-        async with stage.store.write(stage.now) as tx:
-            await close_ended_period(tx, stage.catalog, story.account_id)
 
     return act

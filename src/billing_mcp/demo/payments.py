@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from billing_mcp.app import follow_ups
+from billing_mcp.app import follow_ups, worker_on
 from billing_mcp.catalog.loader import Catalog
 from billing_mcp.domain.clock import Clock
 from billing_mcp.domain.errors import Internal
@@ -17,7 +17,7 @@ from billing_mcp.payments.embedded import EmbeddedProvider
 from billing_mcp.payments.tokens import TOKENS
 from billing_mcp.settings import Settings
 from billing_mcp.store.store import Store
-from billing_mcp.worker.charging import Charging, deliver_webhooks
+from billing_mcp.worker.charging import Charging
 
 _SEEDER = Principal("demo", frozenset(Permission))
 
@@ -26,9 +26,11 @@ class Agents:
     """Whoever acts for the demo's accounts, and what follows: the payment provider is asked, and tells."""
 
     def __init__(self, store: Store, catalog: Catalog, clock: Clock, provider: EmbeddedProvider) -> None:
-        charging = Charging(store, catalog, clock, provider)
-        self._followups = follow_ups(charging, store, clock, Settings())
-        self._deliver = deliver_webhooks(provider, charging, clock)
+        # One job at a time: then the past is the same each time. Nobody listens yet, so nobody is told of events.
+        charging, settings = Charging(store, catalog, clock, provider), Settings(worker_jobs=1)
+        self.worker = worker_on(store, settings, clock, charging, telling=False)
+        """Does what falls due meanwhile, as a worker of the platform's would have."""
+        self._followups = follow_ups(charging, store, clock, settings)
         self._executor = Executor(store, REGISTRY, catalog, clock, Limits(), after_commit=self._followups.of)
 
     async def call(self, function: str, **arguments: Any) -> Any:
@@ -47,11 +49,6 @@ class Agents:
             added = await self.call("billing.payment_methods.add", account_id=account_id, token=token)
             method_id = added["payment_method_id"]
         await self.call("billing.topups.create", account_id=account_id, amount=euros, payment_method_id=method_id)
-
-    async def hear(self) -> None:
-        """What the provider has to tell by now arrives."""
-        while await self._deliver():
-            pass
 
     async def close(self) -> None:
         """Let what runs end."""
