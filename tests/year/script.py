@@ -89,7 +89,7 @@ def _money(number: int, on: Any, luck: Random, *, poor: bool) -> Iterator[Act]:
         yield Act(on(0, 3), number, "receive", {"amount": f"{luck.randint(40, 240)}.00"})
     elif luck.random() < 0.5:
         yield Act(on(), number, "receive", {"amount": f"{luck.randint(1, 90)}.{luck.randint(0, 99):02d}"})
-    if luck.random() < (0.4 if poor else 0.12):
+    if luck.random() < (0.3 if poor else 0.06):
         tokens = ("tok_visa", "tok_sepa", "tok_sepa_fails", "tok_sepa_returned", "tok_declined", "tok_dispute_lost")
         yield Act(on(), number, "top_up", {"amount": f"{luck.randint(10, 120)}.00", "token": luck.choice(tokens)})
 
