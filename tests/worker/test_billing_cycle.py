@@ -143,17 +143,17 @@ async def test_months_that_were_missed_have_an_invoice_each_in_order_with_their_
     found = await invoices(stage, account_id)
     base, mailboxes = ("SMTP per mailbox", "1", "29.00"), "Mailboxes"
     assert [lines(each) for each in found] == [
-        [("SMS segment, AT, standard", "1", "0.069"), base, (mailboxes, "10", "3.50")],
+        [base, (mailboxes, "10", "3.50"), ("SMS segment, AT, standard", "1", "0.069")],
         # 8 of 28 days with 10 mailboxes, 20 with 20.
         [base, (f"{mailboxes}, 8 of 28 days", "10", "1.00"), (f"{mailboxes}, 20 of 28 days", "20", "5.00")],
-        [("Charge for work", "1", "3.00"), base, (mailboxes, "20", "7.00")],
+        [base, (mailboxes, "20", "7.00"), ("Charge for work", "1", "3.00")],
     ]
     assert [each.period_end for each in found] == [each.date() for each in (FIRST_END, SECOND_END, THIRD_END)]
     assert [each.number for each in found] == [f"INV-2026-{number:06d}" for number in (1, 2, 3)]
     assert {each.issued_at for each in found} == {stage.clock()}
     await close(stage, account_id, moment("2026-05-12"))
     (*_, last) = await invoices(stage, account_id)
-    assert lines(last)[0] == ("SMS segment, AT, standard", "3", "0.207")
+    assert lines(last)[-1] == ("SMS segment, AT, standard", "3", "0.207")
     await stage.assert_sound()
 
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from billing_mcp.domain.accrual import total_micros
+from billing_mcp.domain.booking import ACTIVE_USER, MESSAGE
 from billing_mcp.domain.invoices import Facts, Invoice, line_amount, whole_cents
 from billing_mcp.domain.ledger import LineItem, Posting
 from billing_mcp.domain.money import MICROS_PER_CENT
 from billing_mcp.domain.periods import Period
 from billing_mcp.domain.plans import Account, charge
+from billing_mcp.domain.tally import CAPTURE
 from billing_mcp.domain.tax import add_tax
 
 
@@ -35,7 +37,7 @@ def settle(
     becomes receivable; `owed_micros` is what is owed already, and on no invoice.
     """
     accrued = account.accrued(period.end)
-    lines = (*charged, *accrued)
+    lines = _in_order((*charged, *accrued))
     if not lines:
         return None
     amount = sum(line_amount(line) for line in lines)
@@ -47,6 +49,13 @@ def settle(
     if accrued or rounding:
         posting = charge(account, accrued, now, receivable_micros=short, rounding_micros=rounding)
     return Settlement(lines, amount, posting)
+
+
+def _in_order(lines: Sequence[LineItem]) -> tuple[LineItem, ...]:
+    """What plans cost, by its days, and then what was sent and captured."""
+    of_plans = [line for line in lines if line.source not in (MESSAGE, ACTIVE_USER, CAPTURE)]
+    others = [line for line in lines if line.source in (MESSAGE, ACTIVE_USER, CAPTURE)]
+    return (*sorted(of_plans, key=lambda line: line.period_start or ""), *others)
 
 
 @dataclass(frozen=True, slots=True)

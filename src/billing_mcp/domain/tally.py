@@ -73,7 +73,7 @@ class Tally:
     def lines(self, start: date, end: date) -> tuple[LineItem, ...]:
         """The lines for the days from `start` up to `end`; what was taken back altogether has none."""
         return (
-            *sorted(self.plan_lines, key=lambda line: line.period_start or ""),
+            *self.plan_lines,
             *self._message_lines(start, end),
             *self._capture_lines(),
         )
