@@ -27,7 +27,7 @@ def invoice(unpaid: int, paid: int = 0) -> Invoice:
     [("10.00", "4.00", "4.00"), ("3.00", "4.00", "3.00"), ("4.00", "0.000001", "0.000001")],
 )
 def test_what_is_available_pays_what_is_owed_as_far_as_it_goes(available: str, owed: str, paid: str) -> None:
-    posting = settle(replace(WALLET, available_micros=eur(available)), eur(owed), now=NOW)
+    posting = settle(replace(WALLET, available_micros=eur(available)), eur(owed), credits_micros=0, now=NOW)
 
     assert posting is not None
     assert book(posting.entries) == {"available": -eur(paid), "receivable": eur(paid)}
@@ -36,7 +36,19 @@ def test_what_is_available_pays_what_is_owed_as_far_as_it_goes(available: str, o
 
 @pytest.mark.parametrize(("available", "owed"), [("0.00", "4.00"), ("-1.00", "4.00"), ("4.00", "0.00")])
 def test_nothing_is_posted_where_nothing_can_be_paid(available: str, owed: str) -> None:
-    assert settle(replace(WALLET, available_micros=eur(available)), eur(owed), now=NOW) is None
+    assert settle(replace(WALLET, available_micros=eur(available)), eur(owed), credits_micros=0, now=NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("available", "reserved", "credit", "paid"),
+    [("10.00", "0.00", "7.00", "3.00"), ("7.00", "0.00", "7.00", None), ("6.00", "2.00", "7.00", "1.00")],
+)
+def test_credits_of_the_seller_pay_no_debt(available: str, reserved: str, credit: str, paid: str | None) -> None:
+    wallet = replace(WALLET, available_micros=eur(available), reserved_micros=eur(reserved))
+
+    posting = settle(wallet, eur("4.00"), credits_micros=eur(credit), now=NOW)
+
+    assert (posting and book(posting.entries)["receivable"]) == (paid and eur(paid))
 
 
 def test_an_invoice_that_lacks_less_than_a_cent_is_paid() -> None:

@@ -15,7 +15,7 @@ MOVES: list[tuple[str, Posting, str]] = [
         posting("charge", ("available", "-3.00"), ("receivable", "-1.00"), ("revenue", "4.00")),
         "3.00",
     ),
-    ("a debt that is paid", posting("charge", ("available", "-1.00"), ("receivable", "1.00")), "1.00"),
+    ("a debt that is paid", posting("charge", ("available", "-1.00"), ("receivable", "1.00")), "0.00"),
     ("rounding up", posting("rounding", ("available", "-0.004"), ("rounding", "0.004")), "0.004"),
     ("rounding down", posting("rounding", ("available", "0.004"), ("rounding", "-0.004")), "-0.004"),
     ("a charge that is reversed", posting("reversal", ("available", "2.00"), ("revenue", "-2.00")), "-2.00"),

@@ -28,9 +28,13 @@ class InvoicePayment:
     paid_micros: int
 
 
-def settle(wallet: Wallet, owed_micros: int, *, now: datetime) -> Posting | None:
-    """The posting by which available pays what is owed, as far as it goes; None where nothing can be paid."""
-    micros = min(owed_micros, wallet.available_micros)
+def settle(wallet: Wallet, owed_micros: int, *, credits_micros: int, now: datetime) -> Posting | None:
+    """The posting by which the customer's money pays what is owed, as far as it goes; None where there is none.
+
+    Open credits of the seller (`credits_micros`) are in the wallet, too, and pay no debt: an issued invoice says which
+    VAT is on it, and on what credits pay there is none. What should be given of an invoice is given by a credit note.
+    """
+    micros = min(owed_micros, wallet.available_micros, wallet.total_micros - credits_micros)
     if micros <= 0:
         return None
     return Posting(

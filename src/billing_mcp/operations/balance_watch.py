@@ -15,6 +15,7 @@ from billing_mcp.domain.events import Event
 from billing_mcp.domain.ledger import Wallet
 from billing_mcp.domain.money import MICROS_PER_CENT, format_micros
 from billing_mcp.domain.reloads import AutoReload, declined, due_micros, month_of
+from billing_mcp.operations.credits import open_credits_micros
 from billing_mcp.operations.debts import collect_debt
 from billing_mcp.operations.forecast import forecast_of
 from billing_mcp.operations.topup_start import begin_topup, method_to_charge
@@ -43,7 +44,7 @@ async def look_at_balance(tx: Transaction, catalog: Catalog, account_id: str, *,
     await tx.watches.watch(
         account_id,
         low_micros=_largest(armed, watched.low_micros),
-        high_micros=_least(_money_in(wallet, owed), watched.high_micros),
+        high_micros=_least(await _money_in(tx, wallet, owed), watched.high_micros),
         check_at=min(_checks(reload, tx.now, runway=runway), default=None),
     )
 
@@ -71,11 +72,16 @@ async def _unfreeze(tx: Transaction, wallet: Wallet, owed_micros: int) -> None:
         await tx.outbox.add(Event(wallet.account_id, "billing.account.recovered", payload))
 
 
-def _money_in(wallet: Wallet, owed_micros: int) -> int | None:
-    """From which balance on money is of use to a debt: any money, or what fills the hole that is there before it."""
+async def _money_in(tx: Transaction, wallet: Wallet, owed_micros: int) -> int | None:
+    """From which balance on money is of use to a debt: any money, or what fills the hole that is there before it.
+
+    Credits pay no debt.
+    """
     if wallet.available_micros < 0:
         return 0
-    return 1 if owed_micros > 0 else None
+    if owed_micros <= 0:
+        return None
+    return 1 + max(0, await open_credits_micros(tx, wallet.account_id) - wallet.reserved_micros)
 
 
 async def _reload(tx: Transaction, catalog: Catalog, wallet: Wallet, owed_micros: int) -> AutoReload:

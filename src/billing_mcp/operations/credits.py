@@ -94,6 +94,11 @@ async def credits_now(tx: Transaction, account_id: str) -> list[Grant]:
     return after
 
 
+async def open_credits_micros(tx: Transaction, account_id: str) -> int:
+    """What is left of all credits of an account: so much of its wallet is not the customer's own money."""
+    return sum(each.remaining_micros for each in await credits_now(tx, account_id))
+
+
 async def as_of_now(tx: Transaction, account_id: str, grants: Iterable[Grant]) -> list[Grant]:
     """The same grants, each as it is now."""
     now = {each.grant_id: each for each in await credits_now(tx, account_id)}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from billing_mcp.domain.debts import invoice_paid, past_due, pay, settle
 from billing_mcp.domain.ledger import RECEIVABLE
+from billing_mcp.operations.credits import open_credits_micros
 
 if TYPE_CHECKING:
     from billing_mcp.domain.ledger import LedgerTransaction, Wallet
@@ -14,14 +15,15 @@ if TYPE_CHECKING:
 
 
 async def collect_debt(tx: Transaction, account_id: str) -> int:
-    """Let what is available pay what is owed, invoices oldest first. Returns how many micros were paid.
+    """Let the customer's money pay what is owed, invoices oldest first. Returns how many micros were paid.
 
     The account must be locked. What is owed beyond its issued invoices is paid last, and is on none of them yet.
     """
     owed_micros = -await tx.ledger.receivable_micros(account_id)
     if owed_micros <= 0:
         return 0
-    posting = settle(await tx.ledger.wallet(account_id), owed_micros, now=tx.now)
+    kept = await open_credits_micros(tx, account_id)
+    posting = settle(await tx.ledger.wallet(account_id), owed_micros, credits_micros=kept, now=tx.now)
     if posting is None:
         return 0
     (charged,) = await tx.ledger.post([posting])

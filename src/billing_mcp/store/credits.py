@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, insert, literal_column, select, update
+from sqlalchemy import ColumnElement, Row, Select, bindparam, func, insert, literal_column, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing_mcp.domain.clock import from_epoch_us, to_epoch_us
@@ -24,10 +24,18 @@ _OPEN = (
     .where((_G.account_id == bindparam("account_id")) & (_G.remaining_micros > literal_column("0")))
     .order_by(_G.grant_id)
 )
+_EARNED: list[ColumnElement[str]] = [literal_column(f"'{name}'") for name in (REVENUE, ROUNDING)]
+_OTHER = _ENTRIES.alias("other")
+_BESIDE: Select[Any] = select(literal_column("1")).where(
+    (_OTHER.c.account_id == _E.account_id) & (_OTHER.c.seq == _E.seq) & _OTHER.c.ledger_account.in_(_EARNED)
+)
 _SPENT = select(func.sum(_E.amount_micros).label("micros")).where(
     (_E.account_id == bindparam("account_id"))
     & (_E.seq > bindparam("seq"))
-    & _E.ledger_account.in_([literal_column(f"'{name}'") for name in (REVENUE, ROUNDING, RECEIVABLE)])
+    & or_(
+        _E.ledger_account.in_(_EARNED),
+        (_E.ledger_account == literal_column(f"'{RECEIVABLE}'")) & _BESIDE.exists(),
+    )
 )
 _SAVED = (
     update(_GRANTS)
@@ -88,7 +96,8 @@ class Credits:
         """What charges and rounding took out of the wallet after a ledger transaction, less what reversals gave back.
 
         That is what revenue, rounding and receivable got, which is no more than the wallet gave: what stayed unpaid
-        is minus on receivable. Money of payments, its VAT and credits are on none of them.
+        is minus on receivable. Money of payments, its VAT and credits are on none of them; and what pays a debt, by
+        receivable alone, is no use.
         """
         (rows,) = await fetch_many(self._connection, _SPENT, account_id=account_id, seq=seq)
         return int(rows[0].micros or 0)
