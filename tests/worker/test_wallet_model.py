@@ -20,6 +20,7 @@ from billing_mcp.domain.money import format_micros
 from billing_mcp.domain.payments import Facts
 from billing_mcp.domain.reloads import month_of
 from billing_mcp.domain.topups import UNSETTLED, TopUp
+from billing_mcp.operations.credits import open_credits_micros
 from billing_mcp.operations.platform_money import PlatformMoney
 from billing_mcp.store.store import Store
 from tests.store.lives import SOAK, Fresh, explore, fresh_databases, fresh_files
@@ -120,6 +121,11 @@ class Wallet(RuleBasedStateMachine):
         left = (await self.till.wallet(self.account_id)).available_micros - await self.owed()
         for bell in self.bells:
             self.told.update(bell.hear(left, self.now))
+
+    async def credits(self) -> int:
+        """What is left of what was given."""
+        async with self.till.app.store.read(self.now) as tx:
+            return await open_credits_micros(tx, self.account_id)
 
     async def owed(self) -> int:
         async with self.till.store.read(self.now) as tx:
@@ -289,7 +295,10 @@ class Wallet(RuleBasedStateMachine):
         kept = sum(net_of(each, each.facts.kept_micros) for each in topups)
         owed = await self.owed()
         assert wallet.available_micros - owed == self.given + kept - self.spent - sum(self.holds.values())
-        assert owed == 0 or (owed > 0 and wallet.available_micros <= 0)  # money pays debts first
+        assert owed >= 0
+        if owed:  # money pays debts first, and credits pay none
+            money = wallet.total_micros - await self.credits()
+            assert min(wallet.available_micros, money) <= 0
         assert wallet.reserved_micros == sum(self.holds.values())
         for each in topups:
             told = truth.get(each.topup_id, Facts("created"))
