@@ -10,6 +10,7 @@ from asyncio.subprocess import PIPE
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -22,9 +23,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 from sqlmodel import SQLModel
 
+from billing_mcp.catalog.loader import default_catalog
 from billing_mcp.domain.clock import to_epoch_us
 from billing_mcp.domain.errors import InvalidArgument
 from billing_mcp.domain.ledger import Wallet, decide
+from billing_mcp.operations.closing import close_ended
 from billing_mcp.store import engine, migrate
 from billing_mcp.store.migrate import HEAD, REVISIONS, upgrade_database
 from billing_mcp.store.posting.rows import entry_rows, transaction_row
@@ -172,6 +175,50 @@ async def test_accounts_that_owed_before_it_was_kept_since_when_owe_since_what_l
         (OTHER, opened_us, opened_us, 0),
         (THIRD, None, None, 0),
     ]
+
+
+async def test_what_was_billed_before_invoices_had_numbers_is_billed_no_second_time(
+    empty: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    march, april, may = (datetime(2026, month, 1, tzinfo=UTC) for month in (3, 4, 5))
+    closed = april + timedelta(minutes=5)
+    with monkeypatch.context() as earlier:
+        earlier.setattr(command, "upgrade", partial(_upgrade_to, "0009", command.upgrade))
+        await upgrade_database(empty)
+    wallet, lived = Wallet(ACCOUNT, "EUR"), []
+    for act, now in (
+        (topup("100.00"), march),
+        (charge("5.00"), march + timedelta(days=9)),
+        (charge("3.00"), april + timedelta(minutes=1)),  # of April, and posted before March was closed
+        (charge("29.00"), closed),  # March
+        (charge("1.00"), april + timedelta(days=9)),
+    ):
+        wallet, transaction = decide(wallet, act, now=now)
+        lived.append(transaction)
+    first, last = (str(day.date()) if "://" not in empty else day.date() for day in (march, april))
+    async with raw_connection(empty) as run:
+        await insert(run, "accounts", ACCOUNT, "Books", "active", "EUR", to_epoch_us(march), None, None, False)
+        await insert(run, "wallets", *astuple(wallet), None, None)
+        await insert(run, "subscriptions", ACCOUNT, 1, last)
+        await insert(run, "subscription_phases", ACCOUNT, first, "smtp_per_mailbox")
+        for transaction in lived:
+            await insert(run, "ledger_transactions", *transaction_row(transaction))
+            for entry in entry_rows(transaction):
+                await insert(run, "ledger_entries", *entry)
+        billed = (29_000_000, 29_000_000, to_epoch_us(closed), first, last, "[]")
+        await insert(run, "invoices", ACCOUNT, 1, "id", "paid", "EUR", *billed)
+
+    await upgrade_database(empty)
+
+    store = await Store.open(empty)
+    async with store.write(may + timedelta(hours=1)) as tx:
+        (issued,) = await close_ended(tx, default_catalog(), ACCOUNT)
+        (_, before), _ = await tx.invoices.page(ACCOUNT, page=1, page_size=9)
+    assert (before.number, issued.number) == ("INV-2026-000001", "INV-2026-000002")
+    assert (issued.period_start, issued.period_end) == (april.date(), may.date())
+    assert sorted(line.amount_micros for line in issued.lines) == [1_000_000, 3_000_000, 29_000_000]
+    assert (await audit(store)).findings == ()
+    await store.close()
 
 
 def _upgrade_to(revision: str, upgrade: Callable[[Config, str], None], config: Config, _head: str) -> None:
