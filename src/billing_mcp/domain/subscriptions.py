@@ -46,7 +46,7 @@ class Phase:
 class Subscription:
     """The plans an account was, is and will be on. Every day before `settled_through` is charged.
 
-    `anchor_day` is the day of the month on which its billing periods start; it never changes.
+    `anchor_day` is the day of the month on which its billing periods start: it stays once a plan has begun.
     """
 
     account_id: str

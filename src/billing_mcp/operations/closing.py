@@ -74,7 +74,7 @@ async def step(
     """Do what comes first of all that the account's calendar makes due by `until`: a period's end, or an expiry.
 
     At the same moment the period ends first: what was used in it was used before the credit expired. None when
-    nothing is due; then it is noted when something will be. Raises NotFound.
+    nothing is due. It is noted when something will be next. Raises NotFound.
     """
     account = await tx.accounts.get(account_id, lock=True)
     if account.status != "active":
@@ -82,16 +82,15 @@ async def step(
     _, period = await _open_period(tx, account_id)
     ends, expires = start_of(period.end), await next_expiry(tx, account_id)
     first = ends if expires is None else min(ends, expires)
-    if first > until:
-        await tx.cycles.due_next(account_id, first)
-        return None
-    if first == ends:
-        closed = Closed(period, await _close(tx, catalog, account_id, period, drafted))
+    done: Step | None = None
+    if first <= until:
+        if first == ends:
+            done = Closed(period, await _close(tx, catalog, account_id, period, drafted))
+        else:  # what expires later comes after a period that ends sooner
+            done = Expired(await expire_credits(tx, account_id, until=first))
         await look_at_balance(tx, catalog, account_id)
-        return closed
-    gone = await expire_credits(tx, account_id, until=first)  # what expires later comes after a period that ends sooner
-    await look_at_balance(tx, catalog, account_id)
-    return Expired(gone)
+    await schedule(tx, account_id)
+    return done
 
 
 async def close_ended(tx: Transaction, catalog: Catalog, account_id: str) -> list[Invoice]:

@@ -51,7 +51,7 @@ class Cycles:
         rows = await self._connection.execute(select(_CYCLES).where(_C.account_id == account_id))
         for row in rows:
             return BillingCycle(**{name: getattr(row, name) for name in BillingCycle.__slots__})
-        raise NotFound(f"account {account_id} does not exist", field="account_id")
+        raise _not_found(account_id)
 
     async def save(self, cycle: BillingCycle) -> None:
         """Store how far it is billed now."""
@@ -69,6 +69,13 @@ class Cycles:
         due_us = to_epoch_us(due)
         later = (_C.account_id == account_id) & (_C.next_due_us > due_us)
         await self._connection.execute(update(_CYCLES).where(later).values(next_due_us=due_us))
+
+    async def is_due(self, account_id: str, now: datetime) -> bool:
+        """Whether anything of an account's calendar is due. Raises NotFound."""
+        rows = await self._connection.execute(select(_C.next_due_us).where(_C.account_id == account_id))
+        for row in rows:
+            return bool(row.next_due_us <= to_epoch_us(now))
+        raise _not_found(account_id)
 
     async def due_account_ids(self, now: datetime) -> list[str]:
         """Accounts of which something is due, those that wait longest first."""
@@ -88,3 +95,7 @@ class Cycles:
             .returning(_NUMBERS.c.last)
         )
         return int((await self._connection.execute(taken)).scalar_one())
+
+
+def _not_found(account_id: str) -> NotFound:
+    return NotFound(f"account {account_id} does not exist", field="account_id")

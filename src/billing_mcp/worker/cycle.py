@@ -11,7 +11,7 @@ import structlog
 from billing_mcp.catalog.loader import Catalog
 from billing_mcp.domain.clock import Clock
 from billing_mcp.kernel.limits import WorkerLimits
-from billing_mcp.operations.closing import Closed, Drafted, Step, draft, step
+from billing_mcp.operations.closing import Closed, Step, draft, step
 from billing_mcp.store.outbox import Work
 from billing_mcp.store.store import Store
 from billing_mcp.worker.announcing import announce
@@ -44,13 +44,12 @@ class Cycle:
             yield done
 
     async def _step(self, account_id: str, until: datetime) -> Step | None:
-        drafted = await self._draft(account_id, until)
+        async with self._store.read(self._clock()) as tx:
+            if not await tx.cycles.is_due(account_id, until):
+                return None
+            drafted = await draft(tx, account_id, until)
         async with self._store.write(self._clock()) as tx:
             return await step(tx, self._catalog, account_id, until, drafted=drafted)
-
-    async def _draft(self, account_id: str, until: datetime) -> Drafted | None:
-        async with self._store.read(self._clock()) as tx:
-            return await draft(tx, account_id, until)
 
     async def rehearse(self, account_id: str, until: datetime) -> list[Step]:
         """What `run` would do, done and rolled back. The account is locked for as long."""
