@@ -144,7 +144,7 @@ class TestLimits:
         assert (await agent.error(source)).code == "memory_limit"
 
     async def test_a_failed_script_keeps_its_error_while_all_workers_are_busy(self) -> None:
-        sandbox = Sandbox(SandboxLimits(workers=1, wall_s=3, execution_s=30))  # waits a second for a worker
+        sandbox = Sandbox(SandboxLimits(workers=1, wall_s=9, execution_s=30))  # waits 3 s for a worker
         await sandbox.start()
         try:
             agent = Agent(sandbox)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Coroutine
 from datetime import datetime, timedelta
 from fractions import Fraction
+from math import floor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -117,8 +118,10 @@ class Wallet(RuleBasedStateMachine):
         till.charging._learn = heard  # type: ignore[method-assign]
 
     async def ring(self) -> None:
-        """What is owed is as good as gone: money that comes in pays it before anybody hears of the balance."""
-        left = (await self.till.wallet(self.account_id)).available_micros - await self.owed()
+        """What money will pay of a debt is as good as gone: it does before anybody hears of the balance."""
+        wallet = await self.till.wallet(self.account_id)
+        pays = min(await self.owed(), wallet.available_micros, wallet.total_micros - await self.credits())
+        left = wallet.available_micros - max(0, pays)
         for bell in self.bells:
             self.told.update(bell.hear(left, self.now))
 
@@ -356,8 +359,9 @@ class Wallet(RuleBasedStateMachine):
 
 
 def net_of(topup: TopUp, gross_micros: int) -> int:
-    """The net part of what is kept, in whole cents."""
-    return round(Fraction(gross_micros * topup.net_micros, topup.gross_micros * CENT)) * CENT
+    """What is kept without the tax on it, which is whole cents, half a cent up."""
+    tax = Fraction(gross_micros * (topup.gross_micros - topup.net_micros), topup.gross_micros * CENT)
+    return gross_micros - floor(tax + Fraction(1, 2)) * CENT
 
 
 _DEPTH: dict[str, Any] = {
