@@ -92,9 +92,9 @@ def _used(
     """Base price and components for days of one period."""
     if span.billing_period == "yearly":
         for year, since, until in split_by_year(start, end, first=span.year_since):
-            yield _base_of_year(plan, year, since, until)
+            yield _base(plan, "yearly", year, since, until)
     else:
-        yield _base(plan, period, start, end)
+        yield _base(plan, "monthly", period, start, end)
     for component in plan.components:
         for quantity, since, until in _runs(component.component_type, counts, start, end):
             yield _counted(plan, component, quantity, period, since, until)
@@ -141,33 +141,22 @@ def _runs(
         yield quantity, since, end
 
 
-def _base(plan: Plan, period: Period, start: date, end: date) -> LineItem:
+def _base(plan: Plan, billing_period: BillingPeriod, period: Period, start: date, end: date) -> LineItem:
+    """The base price for days of a month, or of a year of a plan that is paid by the year."""
+    yearly = billing_period == "yearly"
+    price = plan.base_micros(billing_period)
+    told = {"year_start": period.start.isoformat()} if yearly else {}
     return LineItem(
         component_type=BASE,
-        description=f"{plan.name}{_of_days(period, start, end)}",
+        description=f"{plan.name}{', yearly' if yearly else ''}{_of_days(period, start, end)}",
         quantity="1",
-        unit="month",
-        unit_price_micros=plan.price_micros,
-        amount_micros=earned_micros(1, plan.price_micros, period, start, end),
+        unit="year" if yearly else "month",
+        unit_price_micros=price,
+        amount_micros=earned_micros(1, price, period, start, end),
         source="plan",
         period_start=start.isoformat(),
         period_end=end.isoformat(),
-        metadata=_about(plan, period, start, end),
-    )
-
-
-def _base_of_year(plan: Plan, year: Period, start: date, end: date) -> LineItem:
-    return LineItem(
-        component_type=BASE,
-        description=f"{plan.name}, yearly{_of_days(year, start, end)}",
-        quantity="1",
-        unit="year",
-        unit_price_micros=plan.year_micros,
-        amount_micros=earned_micros(1, plan.year_micros, year, start, end),
-        source="plan",
-        period_start=start.isoformat(),
-        period_end=end.isoformat(),
-        metadata={**_about(plan, year, start, end), "year_start": year.start.isoformat()},
+        metadata=_about(plan, period, start, end) | told,
     )
 
 
