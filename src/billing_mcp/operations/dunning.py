@@ -34,7 +34,7 @@ class Debtor:
 async def dun(tx: Transaction, catalog: Catalog, account_id: str) -> None:
     """Take the step that is due on an account that owes, once, and note when the next one is.
 
-    The account must be locked. What it has pays its debt first; with nothing left to pay it is not dunned.
+    The account must be locked. Its own money pays its debt first; with nothing left to pay it is not dunned.
     """
     await look_at_balance(tx, catalog, account_id)
     account = await tx.accounts.get(account_id)
